@@ -1,0 +1,192 @@
+"""The database: the session, `transaction()`, SQLite's manners, the UTC type, and ids.
+
+Rooms read through `db.session` freely and write only inside `transaction()`.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from flask import current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import DateTime, MetaData, event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+from ulid import ULID
+
+from app.settings import Settings
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+BUSY_MILLISECONDS = 30_000
+TRIES = 5
+SERIALIZATION_FAILURES = {"40001", "40P01"}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Base(DeclarativeBase):
+    """What every table shares: the naming of its constraints, so that migrations can find them again."""
+
+    metadata = MetaData(naming_convention=NAMES)
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+class WriteOutsideTransaction(RuntimeError):
+    """Something tried to change rows outside `transaction()`; a mistake in the code, never the person's."""
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """Open a writing transaction and commit it at the end; any exception rolls all of it back.
+
+    The reading transaction that was open is ended first, so rows handed in are read afresh. Nesting is
+    refused: a verb is one transaction, and two verbs are two.
+    """
+    session = db.session()
+    if session.info.get("writing"):
+        raise RuntimeError("transaction() does not nest: one verb, one transaction.")
+    if session.new or session.dirty or session.deleted:
+        raise WriteOutsideTransaction("There are changes that were made before transaction() began.")
+    session.rollback()
+    session.info["writing"] = True
+    try:
+        session.connection(execution_options={"immediate": True})
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        session.info["writing"] = False
+
+
+def one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
+    """Run `verb` inside `transaction()`, again (five times) when the database asks for a retry.
+
+    PostgreSQL asks so after a deadlock or a serialization failure; the verb must therefore do nothing but
+    talk to the database.
+    """
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        for turn in range(1, TRIES + 1):
+            try:
+                with transaction():
+                    return verb(*args, **kwargs)
+            except DBAPIError as error:
+                if turn == TRIES or getattr(error.orig, "sqlstate", None) not in SERIALIZATION_FAILURES:
+                    raise
+                time.sleep(random.uniform(0.01, 0.05) * turn)  # noqa: S311 - only spreads the retries
+        raise AssertionError("unreachable")
+
+    return run
+
+
+@event.listens_for(Session, "before_flush")
+def _flush_only_when_writing(session: Session, *_: Any) -> None:
+    if not session.info.get("writing") and (session.new or session.dirty or session.deleted):
+        raise WriteOutsideTransaction("Rows change inside transaction() only.")
+
+
+@event.listens_for(Session, "do_orm_execute")
+def _write_only_when_writing(state: Any) -> None:
+    writes = state.is_insert or state.is_update or state.is_delete
+    if writes and not state.session.info.get("writing"):
+        raise WriteOutsideTransaction("Rows change inside transaction() only.")
+
+
+@event.listens_for(Engine, "connect")
+def _sqlite_manners(connection: Any, _record: Any) -> None:
+    """Durable (FULL), concurrent (WAL), strict (foreign keys), patient (busy timeout), forgetful (secure delete)."""
+    if not type(connection).__module__.startswith("sqlite3"):
+        return
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {BUSY_MILLISECONDS}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "secure_delete = ON",
+        "journal_size_limit = 67108864",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@event.listens_for(Engine, "begin")
+def _begin(connection: Connection) -> None:
+    """Take SQLite's write lock at the start of a writing transaction and of no other.
+
+    A deferred transaction that turns into a writer fails at once with "database is locked", whatever the busy
+    timeout; taking the lock on every begin would make readers wait for writers.
+    """
+    if connection.dialect.name == "sqlite":
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC moment; both databases give it back as it was given."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A moment without a time zone means nothing: use utc_now().")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def utc_now() -> datetime:
+    """Return the present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> uuid.UUID:
+    """Return a UUIDv7 (RFC 9562): sorted by time of birth, so lists by id are lists by age."""
+    return ULID().to_uuid7(compliant=True)
+
+
+def spell(prefix: str, identifier: uuid.UUID) -> str:
+    """Return the id as integrators see it: `camp_01J…`, the prefix and a ULID of 26 characters."""
+    return f"{prefix}_{ULID.from_bytes(identifier.bytes)}"
+
+
+def read_id(text: str) -> uuid.UUID | None:
+    """Return the id spelled as `prefix_ULID` or as a UUID; None for anything else."""
+    try:
+        if "_" in text:
+            return uuid.UUID(bytes=ULID.from_str(text.rsplit("_", 1)[1].upper()).bytes)
+        return uuid.UUID(text)
+    except (ValueError, AttributeError):
+        return None
+
+
+def settings() -> Settings:
+    """Return the settings of the running app."""
+    return current_app.config["FIELDCARD"]

@@ -1,0 +1,37 @@
+"""The ledger: every change of an organisation's balance, never altered once written."""
+
+import uuid
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Integer, String, UniqueConstraint
+
+from app.models.base import Identified, Mapped, Model, Tenant, mapped_column, same_organisation
+
+
+class LedgerKind(StrEnum):
+    """Why a balance moved."""
+
+    grant = "grant"
+    debit = "debit"
+    refund = "refund"
+    expiry = "expiry"
+    correction = "correction"
+
+
+class LedgerEntry(Identified, Tenant, Model):
+    """One movement. `key` names the cause, so that a cause can move the balance once only."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        UniqueConstraint("organisation_id", "key"),
+        CheckConstraint("amount <> 0", name="amount_not_zero"),
+        same_organisation("job_id", "job"),
+    )
+
+    kind: Mapped[str] = mapped_column(String(12))
+    amount: Mapped[int] = mapped_column(Integer)
+    balance_after: Mapped[int] = mapped_column(Integer)
+    reason: Mapped[str] = mapped_column(String(300))
+    key: Mapped[str] = mapped_column(String(120))
+    job_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
+    made_by: Mapped[uuid.UUID | None]
