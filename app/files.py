@@ -4,6 +4,7 @@ import io
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ class Store(Protocol):
 
     def size(self, key: str) -> int:
         """Return its length in bytes; FileNotFoundError when there is none."""
+
+    def age(self, key: str) -> float:
+        """Return how many seconds ago the file was put; FileNotFoundError when there is none."""
 
     def delete(self, key: str) -> None:
         """Remove the file; nothing happens when there is none."""
@@ -68,6 +72,9 @@ class FolderStore:
 
     def size(self, key: str) -> int:
         return self._path(key).stat().st_size
+
+    def age(self, key: str) -> float:
+        return time.time() - self._path(key).stat().st_mtime
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)

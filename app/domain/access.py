@@ -73,7 +73,5 @@ def _stay_inside(state: ORMExecuteState) -> None:
     if organisation_id is None or state.is_insert or state.is_column_load or state.is_relationship_load:
         return
     state.statement = state.statement.options(
-        with_loader_criteria(
-            Tenant, lambda table: table.organisation_id == organisation_id, include_aliases=True
-        )
+        with_loader_criteria(Tenant, lambda table: table.organisation_id == organisation_id, include_aliases=True)
     )

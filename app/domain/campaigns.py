@@ -40,7 +40,10 @@ class PrefixTaken(Refusal):
 
     def __init__(self, prefix: str) -> None:
         super().__init__(
-            say("The prefix %(prefix)s is already used by a campaign of your organisation. Choose another.", prefix=prefix)
+            say(
+                "The prefix %(prefix)s is already used by a campaign of your organisation. Choose another.",
+                prefix=prefix,
+            )
         )
 
 
@@ -307,5 +310,3 @@ def _draw_number() -> int:
 
 def _escaped(words: str) -> str:
     return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-

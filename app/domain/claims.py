@@ -144,9 +144,7 @@ def work_waits() -> bool:
 @one_transaction
 def unstick() -> None:
     """Send jobs on whose chunks are all settled; harmless when nothing is stuck, which is always."""
-    left = select(Chunk.number).where(
-        Chunk.job_id == Job.id, Chunk.state.in_([ChunkState.waiting, ChunkState.claimed])
-    )
+    left = select(Chunk.number).where(Chunk.job_id == Job.id, Chunk.state.in_([ChunkState.waiting, ChunkState.claimed]))
     stuck = select(Job).where(Job.state == JobState.generating, ~left.exists())
     for job in list(db.session.scalars(stuck)):
         db.session.execute(update(Job).where(Job.id == job.id).values(chunks_left=0))
@@ -200,9 +198,7 @@ def _take_chunk(job_id: uuid.UUID, number: int, owner: str) -> ChunkClaim | None
         return None
     row = (Chunk.job_id == job_id, Chunk.number == number)
     values = leases.taken(owner)
-    open_state = or_(
-        Chunk.state == ChunkState.waiting, and_(Chunk.state == ChunkState.claimed, leases.free(Chunk))
-    )
+    open_state = or_(Chunk.state == ChunkState.waiting, and_(Chunk.state == ChunkState.claimed, leases.free(Chunk)))
     taken = db.session.execute(
         update(Chunk)
         .where(*row, open_state)

@@ -31,9 +31,7 @@ class NotAllowed(Refusal):
 
     def __init__(self, verb: str, role: str) -> None:
         super().__init__(
-            say(
-                "Your role (%(role)s) does not let you do this. Ask an administrator of your team.", role=role
-            )
+            say("Your role (%(role)s) does not let you do this. Ask an administrator of your team.", role=role)
         )
         self.verb = verb
 

@@ -1,7 +1,7 @@
 """The installation itself: whether its tables are this version's, and bringing them there."""
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from alembic.config import Config

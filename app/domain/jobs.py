@@ -154,7 +154,9 @@ def fail(job: Job, problem: Sentence) -> None:
     audit.note(Actor.portal(job.organisation_id), "job.failed", "job", job.id, reason=str(problem))
 
 
-def void_prints(job: Job, state: PrintState, problem: Sentence, cause: str, ordinals: Sequence[int] | None = None) -> int:
+def void_prints(
+    job: Job, state: PrintState, problem: Sentence, cause: str, ordinals: Sequence[int] | None = None
+) -> int:
     """Void the job's prints in `state` (only `ordinals`, when given) and return the units refunded for them.
 
     Inside the open transaction. A card that was being made for the first time is void too; a card printed again
@@ -178,9 +180,7 @@ def void_prints(job: Job, state: PrintState, problem: Sentence, cause: str, ordi
         .execution_options(synchronize_session=False)
     )
     if charged:
-        db.session.execute(
-            update(Job).where(Job.id == job.id).values(quota_refunded=Job.quota_refunded + charged)
-        )
+        db.session.execute(update(Job).where(Job.id == job.id).values(quota_refunded=Job.quota_refunded + charged))
         quotas.refund(job.organisation_id, job.id, charged, str(problem), cause)
     return charged
 

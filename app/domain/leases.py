@@ -39,6 +39,12 @@ def free(table: type[Leased]) -> ColumnElement[bool]:
     return or_(table.lease_fence.is_(None), table.lease_boot != boot, table.lease_expires < now)
 
 
+def overdue(table: type[Leased]) -> ColumnElement[bool]:
+    """Return the condition that a holder has not been heard of for a lease beyond its time."""
+    boot, now = _clock()
+    return or_(table.lease_boot != boot, table.lease_expires + settings().lease_seconds < now)
+
+
 def taken(owner: str) -> dict[str, Any]:
     """Return the values that make the row `owner`'s for the length of a lease, under a fresh fence."""
     boot, now = _clock()

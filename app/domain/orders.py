@@ -90,9 +90,7 @@ def place(campaign: Campaign, order: StartOrder, *, by: Actor) -> Job:
     if not wanted:
         raise Conflict(_nothing_to_make(order, len(skipped)))
     if len(wanted) > settings().max_job_cards:
-        raise Invalid(
-            {"people": say("One job makes at most %(most)s cards.", most=settings().max_job_cards)}
-        )
+        raise Invalid({"people": say("One job makes at most %(most)s cards.", most=settings().max_job_cards)})
     _refuse_when_full(len(wanted), order.dpi)
     new = [person for person in wanted if person not in held]
     job = _job(campaign, order, by, total=len(wanted), charged=len(new), skipped=skipped)

@@ -60,9 +60,7 @@ def finish(claim: PackagingClaim, *, stopping: Callable[[], bool]) -> bool:
     try:
         parcel = gather(claim)
         with workbench(claim.holder, stopping) as (folder, checkpoint):
-            made = package(
-                parcel.job, parcel.design, parcel.chunks, files.store().open, folder, checkpoint
-            )
+            made = package(parcel.job, parcel.design, parcel.chunks, files.store().open, folder, checkpoint)
             artifacts = [_stored(claim, file) for file in made]
         _issue(claim, artifacts)
     except LeaseLost:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from app import files
-from app.domain import claims, drawing, imports, packaging
+from app.domain import claims, drawing, importing, packaging
 
 LEAST_FREE_BYTES = 500_000_000
 
@@ -16,8 +16,8 @@ def do_one(owner: str, *, stopping: Callable[[], bool]) -> bool:
     """
     if stopping() or _disk_is_full():
         return False
-    if batch := imports.claim(owner):
-        return imports.go_on(batch, stopping=stopping)
+    if batch := importing.claim(owner):
+        return importing.go_on(batch, stopping=stopping)
     if packing := claims.claim_packaging(owner):
         return packaging.finish(packing, stopping=stopping)
     if chunk := claims.claim_chunk(owner):
@@ -27,7 +27,7 @@ def do_one(owner: str, *, stopping: Callable[[], bool]) -> bool:
 
 def waits() -> bool:
     """Return whether there is anything that a worker could claim now."""
-    return imports.work_waits() or claims.work_waits()
+    return importing.work_waits() or claims.work_waits()
 
 
 def take_up() -> None:

@@ -4,8 +4,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+import sqlalchemy
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Float,
     ForeignKey,
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 from app.database import UTCDateTime, db, new_id, utc_now
 
 Model = db.Model
+JSON = sqlalchemy.JSON(none_as_null=True)  # nothing is NULL, never the JSON word null
 Plain = dict[str, Any]
 
 

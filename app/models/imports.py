@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Integer, String, UniqueConstraint
+from sqlalchemy import Boolean, Integer, String
 
 from app.models.base import (
     JSON,
@@ -22,9 +22,9 @@ from app.models.base import (
 
 
 class ImportState(StrEnum):
-    """uploaded → (reading) → matching → (checking) → checked → (adding) → added; failed when it cannot be read.
+    """uploaded → matching → matched → checked → confirmed → added; failed when it cannot be read.
 
-    The states in brackets are a worker's; the others wait for a person.
+    Workers take up what is uploaded, matched or confirmed; matching and checked wait for a person.
     """
 
     uploaded = "uploaded"
@@ -68,13 +68,17 @@ class ImportBatch(Identified, Tenant, Leased, Model):
 
 
 class ImportRow(Tenant, Model):
-    """One line of the file under its spreadsheet number: the person read from it, or the problems found in it."""
+    """One line of the file under its spreadsheet number.
+
+    `person` holds what was read from a good one, `problems` what is wrong with a refused one.
+    """
 
     __tablename__ = "import_row"
-    __table_args__ = (same_organisation("batch_id", "import_batch"), UniqueConstraint("batch_id", "number"))
+    __table_args__ = (same_organisation("batch_id", "import_batch"),)
 
     batch_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    refused: Mapped[bool] = mapped_column(Boolean)
     original: Mapped[list[str]] = mapped_column(JSON)
     person: Mapped[Plain | None] = mapped_column(JSON)
     problems: Mapped[list[Plain]] = mapped_column(JSON, default=list)
