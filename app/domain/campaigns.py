@@ -66,9 +66,16 @@ def create(wanted: NewCampaign, *, by: Actor, repeat: repeats.Repeat | None = No
 
     Raises Invalid with a sentence a field, PrefixTaken, QuotaExceeded when the organisation can make no card at all.
     """
-    require(by, "edit campaigns")
     if found := repeats.answered(repeat, "campaign", by=by):
         return db.session.get(Campaign, found)
+    campaign = open_campaign(wanted, by=by)
+    repeats.remember(repeat, "campaign", campaign.id, by=by)
+    return campaign
+
+
+def open_campaign(wanted: NewCampaign, *, by: Actor) -> Campaign:
+    """Do what `create` does, inside the open transaction of a verb that does more."""
+    require(by, "edit campaigns")
     check(wanted)
     _refuse_taken(by.organisation_id, wanted.prefix)
     if quotas.balance(by.organisation_id) == 0 and not quotas.unlimited(by.organisation_id):
@@ -89,9 +96,29 @@ def create(wanted: NewCampaign, *, by: Actor, repeat: repeats.Repeat | None = No
     )
     db.session.add(campaign)
     db.session.flush()
-    repeats.remember(repeat, "campaign", campaign.id, by=by)
     audit.note(by, "campaign.created", "campaign", campaign.id, type=campaign.campaign_type, prefix=campaign.prefix)
     return campaign
+
+
+def named(organisation_id: uuid.UUID, prefix: str, wanted: NewCampaign, *, by: Actor) -> Campaign:
+    """Return the organisation's campaign with this prefix, opened inside the open transaction when there is none.
+
+    Raises Conflict when there is one of another type, since the type of a campaign never changes.
+    """
+    mine = (Campaign.organisation_id == organisation_id, Campaign.prefix == prefix)
+    found = db.session.scalar(select(Campaign).where(*mine))
+    if found is None:
+        return open_campaign(wanted, by=by)
+    if found.campaign_type != wanted.campaign_type:
+        raise Conflict(
+            say(
+                "The prefix %(prefix)s belongs to a campaign of the type %(type)s. Choose another prefix.",
+                prefix=prefix,
+                type=found.campaign_type,
+            )
+        )
+    check(wanted)
+    return found
 
 
 @one_transaction

@@ -58,21 +58,23 @@ class Pieces:
     pages_sha256: str
 
 
-def claim_chunk(owner: str) -> ChunkClaim | None:
-    """Return a chunk for `owner`, None when none waits.
+def claim_chunk(owner: str, *, only: uuid.UUID | None = None) -> ChunkClaim | None:
+    """Return a chunk for `owner` (of the job `only`, when given), None when none waits.
 
     The organisation with the fewest chunks in hand comes first, then the oldest job, so that a small job does
     not wait behind a large one.
     """
-    for job_id, number in _waiting_chunks():
+    for job_id, number in _waiting_chunks(only):
         if claim := _take_chunk(job_id, number, owner):
             return claim
     return None
 
 
-def claim_packaging(owner: str) -> PackagingClaim | None:
-    """Return a job to package for `owner`, None when none waits."""
-    waits = (Job.state == JobState.packaging, leases.free(Job))
+def claim_packaging(owner: str, *, only: uuid.UUID | None = None) -> PackagingClaim | None:
+    """Return a job to package for `owner` (the job `only`, when given), None when none waits."""
+    waits = [Job.state == JobState.packaging, leases.free(Job)]
+    if only is not None:
+        waits.append(Job.id == only)
     for job_id in list(db.session.scalars(select(Job.id).where(*waits).order_by(Job.created_at).limit(LOOK_AT))):
         if claim := _take_packaging(job_id, owner):
             return claim
@@ -161,7 +163,8 @@ def _claimable() -> tuple[Any, ...]:
     )
 
 
-def _waiting_chunks() -> list[tuple[uuid.UUID, int]]:
+def _waiting_chunks(only: uuid.UUID | None) -> list[tuple[uuid.UUID, int]]:
+    wanted = _claimable() if only is None else (*_claimable(), Job.id == only)
     in_hand = (
         select(Chunk.organisation_id, func.count().label("held"))
         .where(Chunk.state == ChunkState.claimed, ~leases.free(Chunk))
@@ -171,7 +174,7 @@ def _waiting_chunks() -> list[tuple[uuid.UUID, int]]:
     first = (
         select(Chunk.job_id, func.min(Chunk.number).label("number"))
         .join(Job, Job.id == Chunk.job_id)
-        .where(*_claimable())
+        .where(*wanted)
         .group_by(Chunk.job_id)
         .subquery()
     )

@@ -67,13 +67,19 @@ def start(campaign: Campaign, order: StartOrder, *, by: Actor, repeat: repeats.R
     The same `repeat` again returns the job it made the first time. Raises QuotaExceeded, Conflict when there is
     nothing to make, NoRoom when the disk could not hold the files.
     """
-    require(by, "generate cards")
     if found := repeats.answered(repeat, "job", by=by):
         return db.session.get(Job, found)
+    job = open_job(campaign, order, by=by)
+    repeats.remember(repeat, "job", job.id, by=by)
+    return job
+
+
+def open_job(campaign: Campaign, order: StartOrder, *, by: Actor) -> Job:
+    """Do what `start` does, inside the open transaction of a verb that does more."""
+    require(by, "generate cards")
     campaigns.refuse_archived(campaign)
     job = orders.place(campaign, order, by=by)
     quotas.reserve(job.organisation_id, job.id, job.quota_consumed)
-    repeats.remember(repeat, "job", job.id, by=by)
     campaigns.refresh_status(campaign.id)
     audit.note(by, "job.started", "job", job.id, cards=job.total_cards, dpi=job.dpi, sheet=job.sheet)
     return job
@@ -201,6 +207,11 @@ def progress(job: Job, now: datetime | None = None) -> Progress:
         rate=rate,
         eta_seconds=None if finished or not rate else max(1, round((job.total_cards - done) / rate)),
     )
+
+
+def problem_of(job: Job) -> Sentence | None:
+    """Return why the job failed, None when it did not."""
+    return Sentence.from_json(job.problem) if job.problem else None
 
 
 def failed_prints(job: Job, limit: int = 200) -> list[tuple[str, Sentence]]:

@@ -1,0 +1,192 @@
+"""Watching jobs: all that a page, a stream or a list shows of them, in plain values; and who reads along.
+
+What is done to a job is in `jobs`; nothing here changes one.
+"""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import func, select
+
+from app.database import db, one_transaction, utc_now
+from app.domain import access, accounts, audit, jobs, packaging
+from app.domain.access import Actor
+from app.domain.jobs import Progress
+from app.models import ArtifactKind, AuditEntry, Campaign, Job, Print, PrintState, User, UserSession
+from app.sentences import Sentence
+
+PROBLEMS_WHILE_LIVE = 20
+PROBLEMS_AT_THE_END = 200
+ONE_READING = timedelta(minutes=10)
+FILE_NAMES = {
+    ArtifactKind.pdf: "cards.pdf",
+    ArtifactKind.zip: "cards.zip",
+    ArtifactKind.portal: "verification-portal.zip",
+    ArtifactKind.manifest: "manifest.json",
+}
+
+
+@dataclass(frozen=True)
+class FinishedFile:
+    """One of a job's files: its kind, the name it is saved under, bytes, and SHA-256 in hex."""
+
+    kind: str
+    name: str
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job at one moment. `problems` are the first few cards not made, `problems_in_all` counts every one."""
+
+    id: uuid.UUID
+    campaign_id: uuid.UUID
+    campaign_name: str
+    progress: Progress
+    asked_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    dpi: int
+    sheet: str | None
+    paid: int
+    refunded: int
+    skipped: int
+    problem: Sentence | None
+    problems: tuple[tuple[str, Sentence], ...]
+    problems_in_all: int
+    files: tuple[FinishedFile, ...]
+
+    @property
+    def state(self) -> str:
+        return self.progress.state
+
+    @property
+    def done(self) -> int:
+        """Return how many cards are decided: drawn, or given up."""
+        return self.progress.drawn + self.progress.failed
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether somebody cancelled the job, even if its files are still being put together."""
+        return self.progress.ends_as == "cancelled"
+
+    @property
+    def cost(self) -> int:
+        """Return how many cards of the quota the job has used up."""
+        return self.paid - self.refunded
+
+
+def view(job_id: uuid.UUID, organisation_id: uuid.UUID) -> JobView:
+    """Return the job as it is saved at this moment, read from the organisation's rows only.
+
+    The caller has asked `access.find` for it before.
+    """
+    access.confine(organisation_id)
+    job, campaign = db.session.execute(
+        select(Job, Campaign)
+        .join(Campaign, Campaign.id == Job.campaign_id)
+        .where(Job.id == job_id)
+        .execution_options(populate_existing=True)
+    ).one()
+    progress = jobs.progress(job)
+    in_all = _problems_in_all(job)
+    most = PROBLEMS_AT_THE_END if job.finished else PROBLEMS_WHILE_LIVE
+    return JobView(
+        id=job.id,
+        campaign_id=job.campaign_id,
+        campaign_name=campaign.name,
+        progress=progress,
+        asked_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        dpi=job.dpi,
+        sheet=job.sheet,
+        paid=job.quota_consumed,
+        refunded=job.quota_refunded,
+        skipped=len(job.skipped),
+        problem=Sentence.from_json(job.problem) if job.problem else None,
+        problems=tuple(jobs.failed_prints(job, most)) if in_all else (),
+        problems_in_all=in_all,
+        files=tuple(
+            FinishedFile(file.kind, _file_name(campaign.prefix, job.issued_on, file.kind), file.length, file.sha256)
+            for file in packaging.artifacts_of(job.id)
+        ),
+    )
+
+
+def all_jobs(organisation_id: uuid.UUID, *, limit: int, offset: int) -> tuple[int, list[tuple[Job, str]]]:
+    """Return how many jobs the organisation has, and one page of them with their campaigns' names, newest first."""
+    mine = Job.organisation_id == organisation_id
+    total = db.session.scalar(select(func.count()).select_from(Job).where(mine)) or 0
+    newest = (
+        select(Job, Campaign.name)
+        .join(Campaign, Campaign.id == Job.campaign_id)
+        .where(mine)
+        .order_by(Job.created_at.desc(), Job.id.desc())
+    )
+    rows = db.session.execute(newest.limit(limit).offset(offset))
+    return total, [(job, name) for job, name in rows]
+
+
+def file_name(job: Job, kind: str) -> str:
+    """Return the name a file is saved under, such as DKR-VAC-2026-11-22-cards.pdf: prefix and day, and no person.
+
+    A prefix is made of capitals, digits and hyphens, so that every browser takes the name as it is.
+    """
+    prefix = db.session.scalar(select(Campaign.prefix).where(Campaign.id == job.campaign_id))
+    return _file_name(prefix or "", job.issued_on, kind)
+
+
+def note_download(job: Job, *, by: Actor) -> None:
+    """Have the audit log say who took files of the job: one entry a person, job and ten minutes."""
+    if not _noted_lately(job, by):
+        _note_download(job, by)
+
+
+def signed_in(tokens: Collection[str]) -> set[str]:
+    """Return those of the session tokens whose person is still signed in; one question, however many they are."""
+    by_digest = {accounts.digest(token): token for token in tokens}
+    now = utc_now()
+    alive = db.session.scalars(
+        select(UserSession.token_sha256)
+        .join(User, User.id == UserSession.user_id)
+        .where(
+            UserSession.token_sha256.in_(by_digest),
+            UserSession.expires_at > now,
+            UserSession.seen_at > now - accounts.SESSION_RESTS,
+            User.removed_at.is_(None),
+        )
+    )
+    return {by_digest[digest] for digest in alive}
+
+
+def _problems_in_all(job: Job) -> int:
+    if not job.cards_failed and not job.finished:
+        return 0
+    void = (Print.job_id == job.id, Print.state == PrintState.void, Print.problem.is_not(None))
+    return db.session.scalar(select(func.count()).select_from(Print).where(*void)) or 0
+
+
+def _file_name(prefix: str, day: date, kind: str) -> str:
+    return f"{prefix}-{day:%Y-%m-%d}-{FILE_NAMES[ArtifactKind(kind)]}"
+
+
+def _noted_lately(job: Job, by: Actor) -> bool:
+    mine = (
+        AuditEntry.organisation_id == by.organisation_id,
+        AuditEntry.subject_type == "job",
+        AuditEntry.subject_id == str(job.id),
+        AuditEntry.actor_id == by.user_id,
+        AuditEntry.action == "job.downloaded",
+        AuditEntry.created_at > utc_now() - ONE_READING,
+    )
+    return db.session.scalar(select(AuditEntry.id).where(*mine).limit(1)) is not None
+
+
+@one_transaction
+def _note_download(job: Job, by: Actor) -> None:
+    """Two downloads of the same moment may be noted twice; harmless, because both happened."""
+    audit.note(by, "job.downloaded", "job", job.id)
