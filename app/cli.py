@@ -25,20 +25,25 @@ def settings_or_exit() -> Settings:
 
 def ready_app() -> Flask:
     """Return the app for a process that works or serves; exit with a sentence when the database is not ready."""
+    refuse_unmigrated(settings := settings_or_exit())
+    from app.factory import create_app
+
+    return create_app(settings)
+
+
+def refuse_unmigrated(settings: Settings) -> None:
+    """Exit with a sentence when the database cannot be reached, or does not have this version's tables."""
     from sqlalchemy.exc import OperationalError
 
     from app.domain import installation
-    from app.factory import create_app
 
-    app = create_app(settings_or_exit())
-    with app.app_context():
+    with installation.bare_app(settings).app_context():
         try:
             migrated = installation.is_migrated()
         except OperationalError as error:
             sys.exit(f"The database cannot be reached: {error.orig}")
     if not migrated:
         sys.exit("The database is not at this version's tables. Run: fieldcard migrate")
-    return app
 
 
 def inside_app(command: Callable[P, Any]) -> Callable[P, Any]:
@@ -102,10 +107,8 @@ def migrate() -> None:
     from sqlalchemy.exc import OperationalError
 
     from app.domain import installation
-    from app.factory import create_app
 
-    app = create_app(settings_or_exit())
-    with app.app_context():
+    with installation.bare_app(settings_or_exit()).app_context():
         try:
             installation.migrate()
         except OperationalError as error:
@@ -113,15 +116,22 @@ def migrate() -> None:
 
 
 @main.command()
-@inside_app
 def demo() -> None:
     """Make the demo organisation with 60 fictitious people and start its cards, once."""
+    from app.domain import installation
+
+    refuse_unmigrated(settings := settings_or_exit())
+    with installation.bare_app(settings).app_context():
+        if installation.has_demo():
+            return
     from app import tasks
     from app.domain import demo as demos
+    from app.factory import create_app
 
-    if made := demos.make():
-        tasks.ring()
-        click.echo(f"Sign in as {made.email} with the password {made.password}")
+    with create_app(settings).app_context():
+        if made := demos.make():
+            tasks.ring()
+            click.echo(f"Sign in as {made.email} with the password {made.password}")
 
 
 @main.group()

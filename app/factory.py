@@ -5,7 +5,6 @@ from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager
-from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -20,7 +19,6 @@ FORM_BYTES = 1 << 20
 FORM_PARTS = 2_000
 LANGUAGES = {"fr": "Français", "en": "English", "wo": "Wolof"}
 
-migrate = Migrate(directory=str(ROOT / "migrations"), render_as_batch=True, compare_type=True)
 csrf = CSRFProtect()
 login = LoginManager()
 babel = Babel()
@@ -34,7 +32,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config.from_mapping(_configuration(settings))
     app.json.sort_keys = False
     db.init_app(app)
-    migrate.init_app(app, db)
     csrf.init_app(app)
     login.init_app(app)
     limiter.init_app(app)

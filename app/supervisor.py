@@ -69,7 +69,11 @@ def plan_for(settings: Settings, web: bool, workers: int) -> Plan:
     """Return what to run; by the word fieldcard-worker in its command line a worker, and no other, is told."""
     both = web and workers > 0
     fieldcard = (sys.executable, "-c", "from app.cli import main; main()")
-    check = (sys.executable, "-c", "from app.cli import ready_app; ready_app()")
+    check = (
+        sys.executable,
+        "-c",
+        "from app.cli import refuse_unmigrated, settings_or_exit; refuse_unmigrated(settings_or_exit())",
+    )
     return Plan(
         home=settings.home,
         alone=both,

@@ -1,5 +1,8 @@
 """How gunicorn serves the portal: the configuration that `gunicorn -c python:app.webserver` reads."""
 
+from importlib import import_module
+from threading import Thread
+
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
@@ -22,6 +25,11 @@ forwarded_allow_ips = ""
 accesslog = "-"
 access_log_format = "%(t)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
 loglevel = "warning"
+
+
+def post_worker_init(_worker: Worker) -> None:
+    """Load what draws previews while nobody waits for it: two seconds that the start does not have."""
+    Thread(target=import_module, args=("app.rendering.side",), daemon=True).start()
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:

@@ -1,40 +1,64 @@
-"""The installation itself: whether its tables are this version's, and bringing them there."""
+"""The installation itself: whether its tables are this version's, and bringing them there.
+
+Alembic is a second of import that only a migration needs, so it is imported there.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from flask_migrate import upgrade
-from sqlalchemy import text
+from flask import Flask, current_app
+from sqlalchemy import inspect, text
 
+from app import models
 from app.database import db
-from app.settings import ROOT
+from app.settings import ROOT, Settings
 
 LOCK_NUMBER = 4_616_354
-MIGRATIONS = str(ROOT / "migrations")
+MIGRATIONS = ROOT / "migrations"
+
+
+def bare_app(settings: Settings) -> Flask:
+    """Return an app that knows the database and nothing else, for what must be quick."""
+    app = Flask("app")
+    app.config.update(FIELDCARD=settings, SQLALCHEMY_DATABASE_URI=settings.database)
+    db.init_app(app)
+    return app
 
 
 def migrate() -> None:
     """Bring the tables to this version; two at once on PostgreSQL wait for each other."""
+    if is_migrated():
+        return
+    from flask_migrate import upgrade
+
+    with_migrations(current_app)
     with _alone():
-        upgrade(directory=MIGRATIONS)
+        upgrade(directory=str(MIGRATIONS))
+
+
+def with_migrations(app: Flask) -> None:
+    """Let Flask-Migrate know the app; what `flask --app migrations.app db …` works on."""
+    from flask_migrate import Migrate
+
+    Migrate(app, db, directory=str(MIGRATIONS), render_as_batch=True, compare_type=True)
 
 
 def is_migrated() -> bool:
     """Return whether the database stands at the newest migration of this version."""
     with db.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == newest_migration()
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.scalar(text("SELECT version_num FROM alembic_version")) == newest_migration()
 
 
-@cache
-def newest_migration() -> str | None:
-    """Return the name of this version's newest migration."""
-    config = Config()
-    config.set_main_option("script_location", MIGRATIONS)
-    return ScriptDirectory.from_config(config).get_current_head()
+def newest_migration() -> str:
+    """Return the number of this version's newest migration; files are named `0001_what_it_does.py`."""
+    return max(path.name.split("_", 1)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def has_demo() -> bool:
+    """Return whether the demo was made here before."""
+    return db.session.get(models.InstallationFact, "demo") is not None
 
 
 @contextmanager
