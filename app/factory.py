@@ -56,6 +56,7 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "SECRET_KEY": derived(settings.secret, "session").hex(),
         "WTF_CSRF_SECRET_KEY": derived(settings.secret, "csrf").hex(),
         "WTF_CSRF_TIME_LIMIT": None,  # the token lives as long as the session; a form left open overnight still works
+        "WTF_CSRF_SSL_STRICT": False,  # asks for a Referer, and our own pages tell browsers to send none
         "SQLALCHEMY_DATABASE_URI": settings.database,
         "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": 20, "max_overflow": 40, "pool_pre_ping": True},
         "MAX_CONTENT_LENGTH": UPLOAD_BYTES,

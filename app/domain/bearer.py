@@ -1,4 +1,4 @@
-"""Access tokens: what a program shows at each request to prove for whom it speaks (JWT, RFC 7519 and RFC 9068).
+"""Access tokens: what a program shows to prove for whom it speaks (JWT, RFC 7519 and RFC 9068).
 
 A token proves who was signed in and when. What that person may do is read from the database at each request.
 """
@@ -56,7 +56,7 @@ def holder(token: str) -> User:
 
 
 def _claims(token: str) -> dict:
-    """Return what the token says, its signature and times checked; the algorithm is ours and never the token's."""
+    """Return what the token says, its signature and times checked; the algorithm is never the token's."""
     if len(token) > LONGEST:
         raise _refusal()
     try:

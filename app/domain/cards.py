@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import case, select
 
 from app.database import db
-from app.domain import access, designs, drawing
+from app.domain import access, designs, drawing, keys
 from app.domain.access import Actor
 from app.domain.codes import Code, read_code
 from app.domain.errors import NotFound
@@ -63,7 +63,12 @@ def of_people(campaign: Campaign, people: Sequence[uuid.UUID]) -> dict[uuid.UUID
 
 
 def picture(card: Card) -> Picture | None:
-    """Return what the card looks like by its last print; None when it was never drawn and will not be."""
+    """Return what the card looks like by its last print; None when there is nothing to see.
+
+    That is a card that was never made, and one whose key is compromised: its token is not signed once more.
+    """
+    if keys.public_key(card.key_id) is None:
+        return None
     mine = (Print.campaign_id == card.campaign_id, Print.card_index == card.card_index)
     newest = select(Print, Job).join(Job, Job.id == Print.job_id).where(*mine, Print.state != PrintState.void)
     row = db.session.execute(newest.order_by(Job.created_at.desc()).limit(1)).first()

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from sqlalchemy import select
 
-from app.database import db
+from app.database import added_first, db
 from app.models import Campaign, DesignVersion
 from app.rendering import design as bundles
 from app.rendering.design import BUILT_IN, Design
@@ -33,15 +33,14 @@ def frozen(campaign: Campaign) -> DesignVersion:
     """Return today's version of the campaign's design, kept for good inside the open transaction."""
     design = worn_by(campaign)
     mine = (DesignVersion.organisation_id == campaign.organisation_id, DesignVersion.sha256 == design.sha256)
-    kept = db.session.scalar(select(DesignVersion).where(*mine))
-    if kept is None:
-        files = {name: base64.b64encode(content).decode() for name, content in design.files.items()}
-        kept = DesignVersion(
-            organisation_id=campaign.organisation_id, name=design.name, sha256=design.sha256, files=files
-        )
-        db.session.add(kept)
-        db.session.flush()
-    return kept
+    wanted = select(DesignVersion).where(*mine)
+    if kept := db.session.scalar(wanted):
+        return kept
+    files = {name: base64.b64encode(content).decode() for name, content in design.files.items()}
+    version = DesignVersion(
+        organisation_id=campaign.organisation_id, name=design.name, sha256=design.sha256, files=files
+    )
+    return version if added_first(version) else db.session.scalar(wanted)
 
 
 def of_job(design_id: uuid.UUID) -> Design:

@@ -1,56 +1,52 @@
 """What workers do with an import: read the file, check its rows, add its people. Each step can be done again.
 
-Rows are kept and people added in batches, each in one transaction that begins with the worker's fence, so that a
-step that was interrupted goes on where it stopped or starts over, and never adds anybody twice.
+Rows are kept and people added in runs, each in one transaction that begins with the worker's fence. Checking that was
+interrupted starts over, adding goes on where it stopped, and nobody is added twice.
 """
 
 import logging
 import shutil
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select, update
 
 from app import files
 from app.database import db, one_transaction, utc_now
-from app.domain import people
+from app.domain import import_rows, people
 from app.domain.access import Actor
-from app.domain.errors import Refusal
+from app.domain.errors import NotFound, Refusal
+from app.domain.import_rows import ROWS_AT_ONCE, Tally
 from app.domain.imports import WORKING
-from app.domain.leases import RELEASED, Holder, LeaseLost, free, taken
-from app.domain.orders import batches
+from app.domain.leases import RELEASED, Checkpoint, Holder, LeaseLost, free, taken
 from app.domain.workshop import Stopping, workbench
 from app.intake import (
     FULL_NAME,
     REQUIRED,
     CheckedRow,
-    CheckedRows,
     MappingError,
     Match,
-    PersonRow,
     Table,
     Unreadable,
     check_rows,
     match_columns,
     open_table,
 )
-from app.models import Beneficiary, Campaign, ImportBatch, ImportRow, ImportState, Organisation, Role
+from app.intake.values import shown
+from app.models import Campaign, ImportBatch, ImportState, Organisation, Role
 from app.sentences import Sentence, say
 
 log = logging.getLogger(__name__)
-ROWS_AT_ONCE = 1_000
 PEOPLE_AT_ONCE = 500
-SAMPLE_ROWS = 10
+CLAIMS_TRIED = 20
 MOST_ATTEMPTS = 5
-MOST_GROUPS = 50
-SURE = 0.8
+SURE = 0.8  # from here on a column's name leaves nothing to ask
+SAMPLE_ROWS = 10
+SAMPLE_LENGTH = 80  # characters of a cell that are looked at
 Item = TypeVar("Item")
 
 
@@ -66,8 +62,8 @@ class ImportClaim:
 
 def claim(owner: str) -> ImportClaim | None:
     """Return an import for `owner` to take one step further, None when none waits."""
-    waits = (ImportBatch.state.in_(WORKING), free(ImportBatch))
-    for batch_id in list(db.session.scalars(select(ImportBatch.id).where(*waits).order_by(ImportBatch.id).limit(20))):
+    waiting = select(ImportBatch.id).where(*_claimable()).order_by(ImportBatch.id).limit(CLAIMS_TRIED)
+    for batch_id in list(db.session.scalars(waiting)):
         if claimed := _take(batch_id, owner):
             return claimed
     return None
@@ -75,27 +71,33 @@ def claim(owner: str) -> ImportClaim | None:
 
 def work_waits() -> bool:
     """Return whether a worker would find an import to claim now."""
-    waits = (ImportBatch.state.in_(WORKING), free(ImportBatch))
-    return db.session.execute(select(ImportBatch.id).where(*waits).limit(1)).first() is not None
+    return db.session.execute(select(ImportBatch.id).where(*_claimable()).limit(1)).first() is not None
 
 
 def go_on(claim: ImportClaim, *, stopping: Callable[[], bool]) -> bool:
-    """Take the import one step further; return whether the claim led anywhere."""
+    """Take the import one step further; return whether it is worth looking for more work at once.
+
+    What the file is to blame for ends the import with a sentence; anything else is tried again, five times.
+    """
     try:
         if claim.attempts > MOST_ATTEMPTS:
-            _end(claim, ImportState.failed, problem=_gave_up().to_json())
-            return True
-        with workbench(claim.holder, stopping) as (folder, checkpoint):
-            STEPS[claim.state](claim, folder, checkpoint)
+            _fail(claim, say("The list could not be worked through, although it was tried five times. Save it again."))
+        else:
+            with workbench(claim.holder, stopping) as (folder, checkpoint):
+                STEPS[claim.state](claim, folder, checkpoint)
     except LeaseLost:
         log.info("Import %s belongs to another worker now.", claim.batch_id)
-    except (Unreadable, MappingError, Refusal) as error:
-        sentence = error.sentences[0] if isinstance(error, MappingError) else error.sentence
-        _end(claim, ImportState.failed, problem=sentence.to_json())
-    except (Stopping, OSError) as stop:
-        if isinstance(stop, OSError):
-            log.exception("Import %s could not be read or written; it goes back.", claim.batch_id)
-        _hand_back(claim, counts=isinstance(stop, FileNotFoundError))
+    except (Unreadable, Refusal) as refusal:
+        _fail(claim, refusal.sentence)
+    except MappingError as refusal:
+        _fail(claim, refusal.sentences[0])
+    except Stopping:
+        _hand_back(claim, counts=False)
+        return False
+    except OSError:
+        # A full or absent disk is not the list's fault: it waits for the next tick, however long that takes.
+        log.exception("Import %s could not be read or written; it goes back.", claim.batch_id)
+        _hand_back(claim, counts=False)
         return False
     except Exception:
         log.exception("Import %s failed at attempt %s.", claim.batch_id, claim.attempts)
@@ -103,35 +105,40 @@ def go_on(claim: ImportClaim, *, stopping: Callable[[], bool]) -> bool:
     return True
 
 
-def _read(claim: ImportClaim, folder: Path, checkpoint: Callable[[], None]) -> None:
+def _read(claim: ImportClaim, folder: Path, checkpoint: Checkpoint) -> None:
     """Look at the file: its columns and first rows. Go straight on when there is nothing to decide."""
-    table = _table(claim, folder)
+    table = _open_upload(claim, folder)
     checkpoint()
     matches = match_columns(table)
-    chosen = {str(match.index): match.field for match in matches}
-    state = ImportState.matched if _obvious(matches) else ImportState.matching
-    _end(claim, state, look=_look(table, matches), columns=chosen, rows_total=table.row_count, rows_read=0)
+    recognised = _recognised(matches)
+    _end(
+        claim,
+        ImportState.matched if recognised else ImportState.matching,
+        look=_look(table, matches) | {"recognised": recognised},
+        columns={str(match.index): match.field for match in matches},
+        rows_total=table.row_count,
+    )
 
 
-def _check(claim: ImportClaim, folder: Path, checkpoint: Callable[[], None]) -> None:
+def _check(claim: ImportClaim, folder: Path, checkpoint: Checkpoint) -> None:
     """Check every row and keep it with its person or its problems."""
-    table = _table(claim, folder)
-    batch = db.session.get(ImportBatch, claim.batch_id)
-    organisation = db.session.get(Organisation, batch.organisation_id)
-    look, total = dict(batch.look), batch.rows_total
-    mapping = {int(index): field for index, field in batch.columns.items()}
-    checked = check_rows(table, mapping, country=organisation.country, today=_today(organisation))
+    table = _open_upload(claim, folder)
+    checkpoint()
+    batch = db.session.get_one(ImportBatch, claim.batch_id)
+    columns, country = _columns(batch.columns), db.session.get_one(Organisation, batch.organisation_id).country
+    checked = check_rows(table, columns, country=country, today=people.today_of(batch.organisation_id))
     db.session.remove()
     _forget_rows(claim)
-    tally = _Tally()
+    tally = Tally()
     for rows in _runs(checked, ROWS_AT_ONCE):
-        _keep_rows(claim, rows, tally.count(rows))
+        known = _keep_rows(claim, rows, tally.read + len(rows))
+        tally.count(rows, known)
         checkpoint()
-    look |= {"check_notes": _plain(checked), "groups": tally.groups()}
-    _end(claim, ImportState.checked, look=look, rows_total=max(total, tally.read), **tally.totals())
+    found = {"check_notes": [note.to_json() for note in checked.notes], "groups": tally.groups()}
+    _end(claim, ImportState.checked, found, **tally.totals())
 
 
-def _add(claim: ImportClaim, _folder: Path, checkpoint: Callable[[], None]) -> None:
+def _add(claim: ImportClaim, _folder: Path, checkpoint: Checkpoint) -> None:
     """Add the good rows to the campaign, on from where a former attempt stopped."""
     while _add_some(claim):
         checkpoint()
@@ -141,84 +148,48 @@ def _add(claim: ImportClaim, _folder: Path, checkpoint: Callable[[], None]) -> N
 STEPS = {ImportState.uploaded: _read, ImportState.matched: _check, ImportState.confirmed: _add}
 
 
-class _Tally:
-    """Counts rows as they are checked, and the kinds of problems in them."""
-
-    def __init__(self) -> None:
-        self.read = self.good = self.refused = self.known = 0
-        self.kinds: Counter[tuple[str, str]] = Counter()
-        self.first: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def count(self, rows: list[CheckedRow]) -> int:
-        """Take the rows in, and return how many were read by now."""
-        self.read += len(rows)
-        people = [row.person.beneficiary_id for row in rows if row.person]
-        self.good += len(people)
-        self.refused += len(rows) - len(people)
-        self.known += _known(people)
-        for row in rows:
-            for problem in row.problems:
-                kind = (problem.header, problem.sentence.template)
-                self.kinds[kind] += 1
-                self.first.setdefault(kind, {"row": row.number, "sentence": problem.sentence.to_json()})
-        return self.read
-
-    def totals(self) -> dict[str, int]:
-        return {
-            "rows_read": self.read,
-            "rows_good": self.good,
-            "rows_refused": self.refused,
-            "rows_new": self.good - self.known,
-            "rows_updated": self.known,
-        }
-
-    def groups(self) -> list[dict[str, Any]]:
-        """Return the kinds of problems, the most frequent first, each with its count and an example."""
-        return [
-            {"header": kind[0], "count": count, **self.first[kind]}
-            for kind, count in self.kinds.most_common(MOST_GROUPS)
-        ]
-
-
-def _table(claim: ImportClaim, folder: Path) -> Table:
+def _open_upload(claim: ImportClaim, folder: Path) -> Table:
     """Return the uploaded table, read from a copy: a store need not be a folder of this machine."""
-    batch = db.session.get(ImportBatch, claim.batch_id)
+    batch = db.session.get_one(ImportBatch, claim.batch_id)
     file_name, key = batch.file_name, batch.file_key
     db.session.remove()
     copy = folder / "upload"
-    with files.store().open(key) as stored, copy.open("wb") as out:
-        shutil.copyfileobj(stored, out)
+    try:
+        with files.store().open(key) as stored, copy.open("wb") as out:
+            shutil.copyfileobj(stored, out)
+    except FileNotFoundError:
+        raise NotFound(say("The uploaded file is not there any more. Choose it once more.")) from None
     return open_table(copy, file_name)
 
 
-def _obvious(matches: Iterable[Match]) -> bool:
-    """Whether every required field was recognised beyond doubt, so that nobody needs to be asked."""
-    found = {match.field: match.confidence for match in matches if match.field}
-    if FULL_NAME in found:
-        return False
-    return all(found.get(field, 0) >= SURE for field in REQUIRED)
+def _recognised(matches: Iterable[Match]) -> bool:
+    """Return whether every column was recognised or is nobody's beyond doubt, so that nobody needs to be asked."""
+    sure = {match.field: match.confidence >= SURE for match in matches if match.field}
+    return all(sure.values()) and FULL_NAME not in sure and all(field in sure for field in REQUIRED)
 
 
 def _look(table: Table, matches: Iterable[Match]) -> dict[str, Any]:
-    sample = [
-        [str(cell) if cell is not None else "" for cell in cells] for _, cells in islice(table.rows(), SAMPLE_ROWS)
-    ]
+    """Return what a person needs to see to tell whether the file was read right."""
     return {
         "kind": table.kind,
         "sheet": table.sheet,
-        "sheets": list(table.sheets),
         "encoding": table.encoding,
         "delimiter": table.delimiter,
         "header_row": table.header_row,
         "columns": list(table.columns),
         "notes": [note.to_json() for note in table.notes],
-        "matches": [asdict(match) for match in matches],
-        "sample": sample,
+        "matches": [
+            asdict(match) | {"samples": [sample[:SAMPLE_LENGTH] for sample in match.samples]} for match in matches
+        ],
+        "sample": [
+            {"row": number, "cells": [shown(cell)[:SAMPLE_LENGTH] for cell in cells]}
+            for number, cells in islice(table.rows(), SAMPLE_ROWS)
+        ],
     }
 
 
-def _plain(checked: CheckedRows) -> list[dict[str, Any]]:
-    return [note.to_json() for note in checked.notes]
+def _columns(plain: Mapping[str, str | None]) -> dict[int, str | None]:
+    return {int(index): field for index, field in plain.items()}
 
 
 def _runs(rows: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -227,82 +198,54 @@ def _runs(rows: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield run
 
 
-def _known(beneficiary_ids: list[str]) -> int:
-    """Return how many of the ids belong to people of the organisation already."""
-    known = 0
-    for some in batches(beneficiary_ids):
-        known += len(db.session.scalars(select(Beneficiary.id).where(Beneficiary.beneficiary_id.in_(some))).all())
-    db.session.rollback()
-    return known
-
-
 @one_transaction
 def _forget_rows(claim: ImportClaim) -> None:
-    _hold(claim)
-    db.session.execute(delete(ImportRow).where(ImportRow.batch_id == claim.batch_id))
+    import_rows.forget(_held(claim))
 
 
 @one_transaction
-def _keep_rows(claim: ImportClaim, rows: list[CheckedRow], read: int) -> None:
-    organisation_id = _hold(claim, rows_read=read)
-    db.session.execute(insert(ImportRow), [_row(organisation_id, claim.batch_id, row) for row in rows])
-
-
-def _row(organisation_id: uuid.UUID, batch_id: uuid.UUID, row: CheckedRow) -> dict[str, Any]:
-    return {
-        "organisation_id": organisation_id,
-        "batch_id": batch_id,
-        "number": row.number,
-        "refused": row.person is None,
-        "original": list(row.original),
-        "person": _person_to_json(row.person),
-        "problems": [
-            {
-                "index": problem.index,
-                "header": problem.header,
-                "field": problem.field,
-                "sentence": problem.sentence.to_json(),
-            }
-            for problem in row.problems
-        ],
-    }
+def _keep_rows(claim: ImportClaim, rows: list[CheckedRow], read: int) -> int:
+    """Keep the next rows and return how many of their people were known before; `read` rows are through then."""
+    batch = _held(claim)
+    import_rows.keep(batch, rows)
+    batch.rows_read = max(batch.rows_read, read)  # progress does not go back when checking starts over
+    return import_rows.count_known(batch.organisation_id, rows)
 
 
 @one_transaction
 def _add_some(claim: ImportClaim) -> bool:
     """Add the next people and remember how far we are; False when there are none left."""
-    batch = db.session.get(ImportBatch, claim.batch_id, populate_existing=True)
-    if batch.rows_read == 0:
-        batch.rows_new = batch.rows_updated = batch.rows_same = 0
-    wanted = (ImportRow.batch_id == batch.id, ~ImportRow.refused, ImportRow.number > batch.rows_read)
-    rows = list(db.session.scalars(select(ImportRow).where(*wanted).order_by(ImportRow.number).limit(PEOPLE_AT_ONCE)))
+    batch = _held(claim)
+    rows = import_rows.good(batch, after=batch.rows_read, limit=PEOPLE_AT_ONCE)
     if not rows:
         return False
-    campaign = db.session.get(Campaign, batch.campaign_id)
     actor = Actor(batch.organisation_id, Role.editor, batch.created_by, "Import")
-    outcome = people.enrol(campaign, [_person_from_json(row.person) for row in rows], by=actor)
-    _hold(
-        claim,
-        rows_read=rows[-1].number,
-        rows_new=batch.rows_new + outcome.new,
-        rows_updated=batch.rows_updated + outcome.updated,
-        rows_same=batch.rows_same + outcome.same,
-    )
+    campaign = db.session.get_one(Campaign, batch.campaign_id)
+    enrolled = people.enrol(campaign, [person for _, person in rows], by=actor)
+    batch.rows_read = rows[-1][0]
+    batch.rows_new += enrolled.new
+    batch.rows_updated += enrolled.updated
+    batch.rows_same += enrolled.same
+    batch.attempts = 1  # whoever gets on is not counted out
     return True
 
 
-def _hold(claim: ImportClaim, **values: Any) -> uuid.UUID:
-    """Begin a worker's transaction with its fence; LeaseLost when the import is not ours any more."""
-    organisation_id = db.session.scalar(
+def _held(claim: ImportClaim) -> ImportBatch:
+    """Begin a worker's transaction: return the import, locked until its end; LeaseLost when it is not ours any more."""
+    ours = (*claim.holder.row, ImportBatch.state == claim.state, ImportBatch.lease_fence == claim.holder.fence)
+    changed = db.session.execute(
         update(ImportBatch)
-        .where(*claim.holder.row, ImportBatch.state == claim.state, ImportBatch.lease_fence == claim.holder.fence)
-        .values(lease_fence=claim.holder.fence, **values)
-        .returning(ImportBatch.organisation_id)
+        .where(*ours)
+        .values(lease_fence=claim.holder.fence)
         .execution_options(synchronize_session=False)
     )
-    if organisation_id is None:
+    if not changed.rowcount:
         raise LeaseLost
-    return organisation_id
+    return db.session.get_one(ImportBatch, claim.batch_id, populate_existing=True)
+
+
+def _claimable() -> tuple[Any, ...]:
+    return ImportBatch.state.in_(WORKING), free(ImportBatch)
 
 
 @one_transaction
@@ -310,7 +253,7 @@ def _take(batch_id: uuid.UUID, owner: str) -> ImportClaim | None:
     values = taken(owner)
     row = db.session.execute(
         update(ImportBatch)
-        .where(ImportBatch.id == batch_id, ImportBatch.state.in_(WORKING), free(ImportBatch))
+        .where(ImportBatch.id == batch_id, *_claimable())
         .values(attempts=ImportBatch.attempts + 1, **values)
         .returning(ImportBatch.state, ImportBatch.attempts)
         .execution_options(synchronize_session=False)
@@ -321,17 +264,26 @@ def _take(batch_id: uuid.UUID, owner: str) -> ImportClaim | None:
     return ImportClaim(batch_id, row.state, row.attempts, holder)
 
 
+def _fail(claim: ImportClaim, problem: Sentence) -> None:
+    try:
+        _end(claim, ImportState.failed, problem=problem.to_json())
+    except LeaseLost:
+        log.info("Import %s belongs to another worker now.", claim.batch_id)
+
+
 @one_transaction
-def _end(claim: ImportClaim, state: ImportState, **values: Any) -> None:
+def _end(claim: ImportClaim, state: ImportState, found: Mapping[str, Any] | None = None, **values: Any) -> None:
     """Finish the step: the next state, what was found, and the lease given back, in one commit."""
-    _hold(claim, state=state, attempts=0, **values)
-    db.session.execute(
-        update(ImportBatch).where(*claim.holder.row).values(**RELEASED).execution_options(synchronize_session=False)
-    )
+    batch = _held(claim)
+    for name, value in (values | RELEASED | {"state": state, "attempts": 0}).items():
+        setattr(batch, name, value)
+    if found:
+        batch.look = batch.look | found
 
 
 @one_transaction
 def _hand_back(claim: ImportClaim, *, counts: bool) -> None:
+    """Let somebody else do it. `counts` says whether this was an attempt: a stopping worker's is not."""
     attempts = ImportBatch.attempts if counts else ImportBatch.attempts - 1
     db.session.execute(
         update(ImportBatch)
@@ -339,25 +291,3 @@ def _hand_back(claim: ImportClaim, *, counts: bool) -> None:
         .values(attempts=attempts, **RELEASED)
         .execution_options(synchronize_session=False)
     )
-
-
-def _gave_up() -> Sentence:
-    return say("This list could not be worked through, although it was tried five times. Save it again as XLSX.")
-
-
-def _today(organisation: Organisation) -> date:
-    return datetime.now(UTC).astimezone(ZoneInfo(organisation.time_zone)).date()
-
-
-def _person_to_json(person: PersonRow | None) -> dict[str, Any] | None:
-    if person is None:
-        return None
-    plain = asdict(person)
-    for name in ("date_of_birth", "enrollment_date"):
-        plain[name] = plain[name] and plain[name].isoformat()
-    return plain
-
-
-def _person_from_json(plain: dict[str, Any]) -> PersonRow:
-    dates = {name: plain[name] and date.fromisoformat(plain[name]) for name in ("date_of_birth", "enrollment_date")}
-    return PersonRow(**plain | dates)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.rendering.chunk import DrawnCard, FailedCard, draw_chunk
-from app.rendering.design import Design
+from app.rendering.design import Design, from_files
 from app.rendering.facts import CardFacts, JobFacts
 from app.sentences import say
 
@@ -49,7 +49,8 @@ def _run(
     """Return None when the child drew everything, else the place of the card it was at when it ended."""
     context = multiprocessing.get_context("spawn")
     place = context.Value(c_int, -1)
-    child = context.Process(target=_draw, args=(job, design, list(cards), folder, place), daemon=True)
+    # The design goes over as its files: what is worked out from them is not made to travel.
+    child = context.Process(target=_draw, args=(job, dict(design.files), list(cards), folder, place), daemon=True)
     child.start()
     try:
         seen = -1
@@ -64,7 +65,9 @@ def _run(
     return None if child.exitcode == 0 else place.value
 
 
-def _draw(job: JobFacts, design: Design, cards: Sequence[CardFacts], folder: Path, place: Any) -> None:
+def _draw(job: JobFacts, files: dict[str, bytes], cards: Sequence[CardFacts], folder: Path, place: Any) -> None:
+    design = from_files(files)
+
     def next_card() -> None:
         place.value += 1
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
 
-from app.database import db, settings, spell, utc_now
+from app.database import added_first, db, settings, spell, utc_now
 from app.domain.errors import Refusal
 from app.domain.tokens import PublicKey, key_id_of
 from app.keyring import derived
@@ -39,8 +39,8 @@ def active_key(organisation: Organisation) -> SigningKey:
         SigningKey.status == KeyStatus.active,
         SigningKey.year == year,
     )
-    newest = select(SigningKey).where(*mine).order_by(SigningKey.created_at.desc()).limit(1)
-    return db.session.scalar(newest) or _make(organisation, year)
+    wanted = select(SigningKey).where(*mine)
+    return db.session.scalar(wanted) or _make(organisation, year) or db.session.scalar(wanted)
 
 
 def private_key(key_id: int) -> Ed25519PrivateKey:
@@ -65,8 +65,8 @@ def published(organisation_id: uuid.UUID) -> tuple[PublicKey, ...]:
     return tuple(PublicKey(key.key_id, key.public_key, key.issuer) for key in rows)
 
 
-def _make(organisation: Organisation, year: int) -> SigningKey:
-    """Draw a pair whose two-byte id is nobody's in this installation."""
+def _make(organisation: Organisation, year: int) -> SigningKey | None:
+    """Draw a pair whose two-byte id is nobody's in this installation; None when another one was made meanwhile."""
     table = SigningKey.__table__
     while True:
         pair = Ed25519PrivateKey.generate()
@@ -83,9 +83,7 @@ def _make(organisation: Organisation, year: int) -> SigningKey:
         year=year,
         not_before=utc_now(),
     )
-    db.session.add(key)
-    db.session.flush()
-    return key
+    return key if added_first(key) else None
 
 
 def _seal(key_id: int, raw: bytes) -> bytes:

@@ -46,9 +46,9 @@ def open_campaign(wanted: NewCampaign, *, by: Actor, repeat: Repeat | None = Non
 def _once(verb: Callable[[], Row], repeat: Repeat | None, operation: str, by: Actor) -> tuple[Row, bool]:
     """Return what the verb makes and whether it was there before; do it again when a twin was saved just now.
 
-    PostgreSQL lets two requests for the same thing run until a unique key stops the second: asked again, it finds
-    what the first has made. Two twins of the same moment may both be told that they were first; harmless, because
-    their answers are the same.
+    PostgreSQL lets two requests for the same thing run until a unique key stops the second: asked again, it
+    finds what the first has made. Two twins of the same moment may both be told that they were first; harmless,
+    because their answers are the same.
     """
     for turn in range(1, TRIES + 1):
         before = _answered_before(repeat, operation, by)

@@ -8,8 +8,9 @@ from datetime import timedelta
 from sqlalchemy import Select, and_, func, or_, select
 
 from app.database import db, one_transaction, utc_now
-from app.domain import audit, campaigns
+from app.domain import access, audit, campaigns, demo
 from app.domain.access import Actor, require
+from app.domain.errors import NotFound
 from app.domain.jobs import LIVE_STATES
 from app.models import (
     AuditEntry,
@@ -84,7 +85,7 @@ def of_campaigns(some: Sequence[Campaign]) -> dict[uuid.UUID, Overview]:
     for identifier, state, count in db.session.execute(cards.where(Card.campaign_id.in_(ids))):
         numbers[identifier][state] = count
     live = select(Job.campaign_id, Job.id).where(Job.campaign_id.in_(ids), Job.state.in_(LIVE_STATES)).order_by(Job.id)
-    jobs = {identifier: job for identifier, job in db.session.execute(live)}
+    jobs = dict(db.session.execute(live).all())
     return {
         campaign.id: Overview(
             **numbers[campaign.id],
@@ -95,10 +96,20 @@ def of_campaigns(some: Sequence[Campaign]) -> dict[uuid.UUID, Overview]:
     }
 
 
+def demo_campaign(actor: Actor) -> Campaign | None:
+    """Return the demo's campaign when the person works in the demo's organisation, None elsewhere."""
+    try:
+        return access.find(Campaign, actor, demo.CAMPAIGN.prefix, to="see", by="prefix")
+    except NotFound:
+        return None
+
+
 def types_in_use(organisation_id: uuid.UUID) -> list[str]:
     """Return the types of campaign that the organisation has, by name."""
     mine = Campaign.organisation_id == organisation_id
-    return list(db.session.scalars(select(Campaign.campaign_type).where(mine).distinct().order_by(Campaign.campaign_type)))
+    return list(
+        db.session.scalars(select(Campaign.campaign_type).where(mine).distinct().order_by(Campaign.campaign_type))
+    )
 
 
 def drafts_of(actor: Actor) -> list[CampaignDraft]:
@@ -123,11 +134,11 @@ def fresh_files(organisation_id: uuid.UUID, limit: int = 3) -> list[tuple[Job, C
 def names_of(organisation_id: uuid.UUID, campaign_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     """Return the names of these campaigns."""
     belongs = (Campaign.organisation_id == organisation_id, Campaign.id.in_(campaign_ids))
-    return {identifier: name for identifier, name in db.session.execute(select(Campaign.id, Campaign.name).where(*belongs))}
+    return dict(db.session.execute(select(Campaign.id, Campaign.name).where(*belongs)).all())
 
 
 def history(campaign: Campaign, *, limit: int, offset: int) -> tuple[int, list[AuditEntry]]:
-    """Return how often something was done to the campaign, its jobs or its imports, and one page of it, newest first."""
+    """Return how many acts concern the campaign, its jobs or its imports, and one page of them, newest first."""
     mine = (AuditEntry.organisation_id == campaign.organisation_id, or_(*_subjects(campaign)))
     total = db.session.scalar(select(func.count()).select_from(AuditEntry).where(*mine)) or 0
     newest = select(AuditEntry).where(*mine).order_by(AuditEntry.created_at.desc(), AuditEntry.id.desc())
@@ -144,7 +155,10 @@ def ledger(organisation_id: uuid.UUID, *, limit: int, offset: int) -> tuple[int,
 
 def ledger_sum(organisation_id: uuid.UUID) -> int:
     """Return the sum of all movements, which is the balance; the usage page shows both side by side."""
-    return db.session.scalar(select(func.sum(LedgerEntry.amount)).where(LedgerEntry.organisation_id == organisation_id)) or 0
+    return (
+        db.session.scalar(select(func.sum(LedgerEntry.amount)).where(LedgerEntry.organisation_id == organisation_id))
+        or 0
+    )
 
 
 def export_campaigns(*, by: Actor, status: str | None, campaign_type: str | None, words: str) -> list[Campaign]:
@@ -177,5 +191,8 @@ def _subjects(campaign: Campaign):
     """Yield the conditions under which an entry tells of the campaign."""
     yield and_(AuditEntry.subject_type == "campaign", AuditEntry.subject_id == str(campaign.id))
     for kind, table in (("job", Job), ("import", ImportBatch)):
-        ids = [str(identifier) for identifier in db.session.scalars(select(table.id).where(table.campaign_id == campaign.id))]
+        ids = [
+            str(identifier)
+            for identifier in db.session.scalars(select(table.id).where(table.campaign_id == campaign.id))
+        ]
         yield and_(AuditEntry.subject_type == kind, AuditEntry.subject_id.in_(ids))

@@ -6,6 +6,7 @@ import unicodedata
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from app.domain.errors import Invalid
 from app.sentences import Sentence, say
 
 SHORTEST = 10
@@ -35,7 +36,9 @@ def weak_password(password: str) -> Sentence | None:
 
 
 def hashed(password: str) -> str:
-    """Return what is kept of the password: an argon2id hash with its salt and parameters."""
+    """Return what is kept of the password: an argon2id hash with its salt. Raises Invalid if too long."""
+    if len(password) > LONGEST:
+        raise Invalid({"password": say("Use at most %(most)s characters.", most=LONGEST)})
     return HASHER.hash(_plain(password))
 
 
@@ -44,8 +47,9 @@ def matches(kept: str | None, password: str) -> bool:
 
     With nothing kept it takes as long as with a wrong password, so that time does not tell who exists.
     """
+    tried = password if len(password) <= LONGEST else ""  # nobody's, and no work for a text of megabytes
     try:
-        return HASHER.verify(kept or NOBODYS, _plain(password)) and kept is not None
+        return HASHER.verify(kept or NOBODYS, _plain(tried)) and kept is not None
     except (VerificationError, InvalidHashError):
         return False
 

@@ -36,8 +36,8 @@ class Enrolled:
 def enrol(campaign: Campaign, rows: Sequence[PersonRow], *, by: Actor) -> Enrolled:
     """Return the people, saved and in the campaign, inside the open transaction.
 
-    The same beneficiary_id in one organisation is the same person: what the row tells replaces what was known,
-    what it leaves out stays. Raises InvalidPeople when two rows are the same person.
+    The same beneficiary_id in one organisation is the same person: what the row tells replaces what was
+    known, what it leaves out stays. Raises InvalidPeople when two rows are the same person.
     """
     require(by, "bring in people")
     _refuse_repeated(rows)

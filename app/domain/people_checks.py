@@ -1,4 +1,4 @@
-"""Beneficiaries as a request or a form gives them -> typed rows, or every value that cannot be taken. No database."""
+"""Beneficiaries as a request or a form gives them -> typed rows, or all that is wrong. No database."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ Trouble = tuple[str, Sentence]  # a field's name, and what is wrong with its val
 def check_people(items: Sequence[object], *, today: date) -> list[PersonRow]:
     """Return the people of a request in its order: JSON objects with phone numbers in E.164.
 
-    Raises InvalidPeople with the first hundred problems, each by the index of its person, and how many there are.
+    Raises InvalidPeople with the first hundred problems, each by the index of its person, and their number.
     """
     rows: list[PersonRow] = []
     problems: list[tuple[int, str, Sentence]] = []
@@ -68,7 +68,7 @@ def twice(first: int) -> Sentence:
 
 
 def unprintable(text: str) -> bool:
-    """Return whether the text holds control characters or halves of characters, which nothing can print or store."""
+    """Return whether the text holds control characters or halves of characters, which nothing can print."""
     return _UNPRINTABLE.search(text) is not None
 
 
@@ -103,7 +103,8 @@ def _read(item: object, today: date, phone: Reader) -> tuple[PersonRow | None, l
     troubles += _impossible_days(values, today) + _custom(custom)
     if troubles:
         return None, troubles
-    return PersonRow(**values, custom={name: text for name, text in custom.items() if text}), []  # type: ignore[arg-type]
+    told = {name: text for name, text in custom.items() if text}
+    return PersonRow(**values, custom=told), []  # type: ignore[arg-type]
 
 
 def _field(name: str, value: object, phone: Reader) -> object:
@@ -168,8 +169,8 @@ def _custom(custom: dict[str, object]) -> list[Trouble]:
         return [("", say("A beneficiary has at most %(most)s fields of their own.", most=MOST_CUSTOM))]
     troubles: list[Trouble] = []
     for name, value in custom.items():
-        named = _plain(name, COLUMN_LENGTH)
-        text = _as_text(value) if isinstance(named, str) and named else named
+        named = _plain(name, COLUMN_LENGTH) or say("Name this field.")
+        text = named if isinstance(named, Sentence) else _as_text(value)
         if isinstance(text, Sentence):
             troubles.append((name, text))
         else:

@@ -60,7 +60,7 @@ def note_reading(campaign: Campaign, *, by: Actor) -> None:
 
 
 def export(campaign: Campaign, *, by: Actor) -> Iterator[Line]:
-    """Return everybody in the campaign in the order they came; the audit log says who took the list, and how long it is.
+    """Return everybody in the campaign in the order they came; the audit log says who took the list and its length.
 
     Raises NotAllowed for those who may not see phone numbers.
     """

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Integer, LargeBinary, String
+from sqlalchemy import Index, Integer, LargeBinary, String, text
 
 from app.models.base import Identified, Mapped, Model, Tenant, UTCDateTime, mapped_column
 
@@ -20,6 +20,16 @@ class SigningKey(Identified, Tenant, Model):
     """An Ed25519 pair of one organisation and year; the private half is encrypted under the installation's secret."""
 
     __tablename__ = "signing_key"
+    __table_args__ = (
+        Index(
+            "uq_signing_key_active",
+            "organisation_id",
+            "year",
+            unique=True,
+            sqlite_where=text("status = 'active'"),
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
 
     key_id: Mapped[int] = mapped_column(Integer, unique=True)
     issuer: Mapped[str] = mapped_column(String(60))

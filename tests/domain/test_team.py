@@ -152,9 +152,7 @@ def test_two_administrators_who_remove_each_other_at_once_leave_one(cast):
             except (Conflict, NotFound) as refusal:
                 refusals.append(refusal)
 
-    threads = [
-        threading.Thread(target=remove, args=pair) for pair in ((cast.owner, second), (second, cast.owner))
-    ]
+    threads = [threading.Thread(target=remove, args=pair) for pair in ((cast.owner, second), (second, cast.owner))]
     for thread in threads:
         thread.start()
     for thread in threads:
