@@ -1,4 +1,4 @@
-"""The `fieldcard` command: everything that is done without a browser. One sentence on stderr and exit 1 when refused."""
+"""The `fieldcard` command: everything that is done without a browser; refusals are one sentence and exit 1."""
 
 import secrets
 import sys

@@ -32,7 +32,7 @@ NAMES = {
 }
 BUSY_MILLISECONDS = 30_000
 TRIES = 5
-SERIALIZATION_FAILURES = {"40001", "40P01"}
+WORTH_RETRYING = {"40001", "40P01", "23505"}  # PostgreSQL: serialization failure, deadlock, unique violation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,8 +79,8 @@ def transaction() -> Iterator[Session]:
 def one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
     """Run `verb` inside `transaction()`, again (five times) when the database asks for a retry.
 
-    PostgreSQL asks so after a deadlock or a serialization failure; the verb must therefore do nothing but
-    talk to the database.
+    PostgreSQL asks so after a deadlock or a serialization failure; and where two twins of one request met, the
+    second finds what the first has made. The verb must therefore do nothing but talk to the database.
     """
 
     @wraps(verb)
@@ -90,7 +90,7 @@ def one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
                 with transaction():
                     return verb(*args, **kwargs)
             except DBAPIError as error:
-                if turn == TRIES or getattr(error.orig, "sqlstate", None) not in SERIALIZATION_FAILURES:
+                if turn == TRIES or getattr(error.orig, "sqlstate", None) not in WORTH_RETRYING:
                     raise
                 time.sleep(random.uniform(0.01, 0.05) * turn)  # noqa: S311 - only spreads the retries
         raise AssertionError("unreachable")

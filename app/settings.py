@@ -125,9 +125,7 @@ def _secret(env, home: Path, production: bool) -> bytes:
     given = env.get("FIELDCARD_SECRET", "")
     if given:
         if len(given.encode()) < SECRET_BYTES:
-            raise SettingsError(
-                "FIELDCARD_SECRET is too short: use 32 random bytes or more, written as text."
-            )
+            raise SettingsError("FIELDCARD_SECRET is too short: use 32 random bytes or more, written as text.")
         return given.encode()
     if production:
         raise SettingsError(

@@ -13,7 +13,7 @@ POLL_SECONDS = 0.5
 
 
 class OneThread(Consumer):
-    """Huey's consumer; a signal sets our flag, so that drawing stops between two cards, and Huey ends after its task."""
+    """Huey's consumer; a signal also sets our flag, so that drawing stops between two cards."""
 
     def _set_signal_handlers(self) -> None:
         super()._set_signal_handlers()

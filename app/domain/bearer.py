@@ -47,9 +47,7 @@ def holder(token: str) -> User:
     holder has left.
     """
     claims = _claims(token)
-    person = db.session.scalar(
-        select(User).where(User.id == read_id(claims["sub"]), User.removed_at.is_(None))
-    )
+    person = db.session.scalar(select(User).where(User.id == read_id(claims["sub"]), User.removed_at.is_(None)))
     if person is None or person.token_version != claims.get("token_version"):
         raise _refusal()
     return person

@@ -77,7 +77,8 @@ def choose_columns(batch: ImportBatch, columns: Mapping[int, str | None], *, by:
     chosen = {str(index): field for index, field in columns.items()}
     if batch.state == ImportState.matched and batch.columns == chosen:
         return
-    _move(batch, WAITING, ImportState.matched, columns=chosen, attempts=0, **UNCOUNTED)
+    look = batch.look | {"recognised": False}
+    _move(batch, WAITING, ImportState.matched, columns=chosen, look=look, attempts=0, **UNCOUNTED)
     audit.note(by, "import.columns_chosen", "import", batch.id)
 
 

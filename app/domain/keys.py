@@ -43,6 +43,11 @@ def active_key(organisation: Organisation) -> SigningKey:
     return db.session.scalar(wanted) or _make(organisation, year) or db.session.scalar(wanted)
 
 
+def issuer_of(key_id: int) -> str:
+    """Return the issuer that the key's signatures name, whatever became of the key."""
+    return db.session.scalar(select(SigningKey.issuer).where(SigningKey.key_id == key_id))
+
+
 def private_key(key_id: int) -> Ed25519PrivateKey:
     """Return the private half; raises KeyUnreadable when the secret is another one."""
     key = db.session.scalar(select(SigningKey).where(SigningKey.key_id == key_id))

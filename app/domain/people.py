@@ -67,9 +67,7 @@ def add_person(campaign: Campaign, row: PersonRow, *, by: Actor) -> uuid.UUID:
     """Return the id of the person, now in the campaign; Invalid when somebody there has this ID already."""
     require(by, "bring in people")
     present = select(Enrolment.id).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
-    taken = present.where(
-        Enrolment.campaign_id == campaign.id, Beneficiary.beneficiary_id == row.beneficiary_id
-    )
+    taken = present.where(Enrolment.campaign_id == campaign.id, Beneficiary.beneficiary_id == row.beneficiary_id)
     if db.session.scalar(taken):
         raise Invalid({"beneficiary_id": say("Somebody in this campaign has this beneficiary ID already.")})
     return enrol(campaign, [row], by=by).ids[0]
@@ -89,9 +87,7 @@ def correct_person(person: Beneficiary, row: PersonRow, *, by: Actor) -> None:
         audit.note(by, "person.corrected", "person", person.id, fields=changed)
 
 
-def search(
-    campaign: Campaign, words: str = "", *, limit: int = 20, offset: int = 0
-) -> tuple[int, list[Beneficiary]]:
+def search(campaign: Campaign, words: str = "", *, limit: int = 20, offset: int = 0) -> tuple[int, list[Beneficiary]]:
     """Return how many people of the campaign match all `words`, and one page of them, newest first.
 
     Words are looked for in names, IDs and phone numbers, whatever their case and accents.
@@ -99,9 +95,7 @@ def search(
     wanted = [Enrolment.campaign_id == campaign.id]
     for word in unaccented(printable(words)).split():
         wanted.append(Beneficiary.search_text.contains(word, autoescape=True))
-    total = (
-        select(func.count()).select_from(Enrolment).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
-    )
+    total = select(func.count()).select_from(Enrolment).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
     page = select(Beneficiary).join(Enrolment, Enrolment.person_id == Beneficiary.id).where(*wanted)
     newest = page.order_by(Enrolment.id.desc()).limit(limit).offset(offset)
     return db.session.scalar(total.where(*wanted)) or 0, list(db.session.scalars(newest))
@@ -116,9 +110,7 @@ def today_of(organisation_id: uuid.UUID) -> date:
 def _refuse_repeated(rows: Sequence[PersonRow]) -> None:
     first_with: dict[str, int] = {}
     firsts = [first_with.setdefault(row.beneficiary_id, index) for index, row in enumerate(rows)]
-    problems = [
-        (index, "beneficiary_id", twice(first)) for index, first in enumerate(firsts) if first != index
-    ]
+    problems = [(index, "beneficiary_id", twice(first)) for index, first in enumerate(firsts) if first != index]
     if problems:
         raise InvalidPeople(problems[:MOST_NAMED], len(problems))
 

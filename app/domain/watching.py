@@ -164,7 +164,7 @@ def signed_in(tokens: Collection[str]) -> set[str]:
 
 
 def _problems_in_all(job: Job) -> int:
-    if not job.cards_failed and not job.finished:
+    if not job.cards_failed:  # those void for another reason share it, and the page says it once
         return 0
     void = (Print.job_id == job.id, Print.state == PrintState.void, Print.problem.is_not(None))
     return db.session.scalar(select(func.count()).select_from(Print).where(*void)) or 0

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from flask_login import UserMixin
 from sqlalchemy import CheckConstraint, Integer, LargeBinary, String, UniqueConstraint
-
 from sqlalchemy.orm import relationship
 
 from app.models.base import (
@@ -61,7 +60,9 @@ class User(UserMixin, Identified, Tenant, Model):
     token_version: Mapped[int] = mapped_column(Integer, default=1)
     last_seen_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
-    organisation: Mapped[Organisation] = relationship(foreign_keys="User.organisation_id", lazy="joined", innerjoin=True)
+    organisation: Mapped[Organisation] = relationship(
+        foreign_keys="User.organisation_id", lazy="joined", innerjoin=True
+    )
 
 
 class UserSession(Identified, Tenant, Model):

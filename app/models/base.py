@@ -35,7 +35,7 @@ class Tenant:
 
     @declared_attr
     def organisation_id(cls) -> Mapped[uuid.UUID]:
-        return mapped_column(Uuid, ForeignKey("organisation.id"), index=True)
+        return mapped_column(Uuid, ForeignKey("organisation.id"))
 
 
 class Leased:

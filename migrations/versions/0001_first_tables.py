@@ -52,7 +52,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
     )
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_audit_entry_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index("ix_audit_entry_subject", ["organisation_id", "subject_type", "subject_id"], unique=False)
 
     op.create_table(
@@ -82,9 +81,6 @@ def upgrade() -> None:
         ),
         sa.UniqueConstraint("organisation_id", "id", name=op.f("uq_beneficiary_organisation_id_id")),
     )
-    with op.batch_alter_table("beneficiary", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_beneficiary_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "design_version",
         sa.Column("name", sa.String(length=40), nullable=False),
@@ -100,9 +96,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("organisation_id", "id", name=op.f("uq_design_version_organisation_id_id")),
         sa.UniqueConstraint("organisation_id", "sha256", name=op.f("uq_design_version_organisation_id_sha256")),
     )
-    with op.batch_alter_table("design_version", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_design_version_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "request_key",
         sa.Column("actor", sa.String(length=60), nullable=False),
@@ -117,7 +110,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_request_key")),
     )
     with op.batch_alter_table("request_key", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_request_key_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index("uq_request_key", ["organisation_id", "actor", "operation", "key"], unique=True)
 
     op.create_table(
@@ -137,7 +129,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("key_id", name=op.f("uq_signing_key_key_id")),
     )
     with op.batch_alter_table("signing_key", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_signing_key_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index(
             "uq_signing_key_active",
             ["organisation_id", "year"],
@@ -164,9 +155,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("email", name=op.f("uq_user_email")),
         sa.UniqueConstraint("organisation_id", "id", name=op.f("uq_user_organisation_id_id")),
     )
-    with op.batch_alter_table("user", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_user_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "campaign",
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -198,9 +186,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("organisation_id", "id", name=op.f("uq_campaign_organisation_id_id")),
         sa.UniqueConstraint("organisation_id", "prefix", name=op.f("uq_campaign_organisation_id_prefix")),
     )
-    with op.batch_alter_table("campaign", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_campaign_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "campaign_draft",
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -219,7 +204,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign_draft")),
     )
     with op.batch_alter_table("campaign_draft", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_campaign_draft_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_campaign_draft_user_id"), ["user_id"], unique=False)
 
     op.create_table(
@@ -243,9 +227,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invitation")),
         sa.UniqueConstraint("token_sha256", name=op.f("uq_invitation_token_sha256")),
     )
-    with op.batch_alter_table("invitation", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_invitation_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "user_session",
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -265,7 +246,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_sha256", name=op.f("uq_user_session_token_sha256")),
     )
     with op.batch_alter_table("user_session", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_user_session_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_user_session_user_id"), ["user_id"], unique=False)
 
     op.create_table(
@@ -291,7 +271,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("organisation_id", "id", name=op.f("uq_enrolment_organisation_id_id")),
     )
     with op.batch_alter_table("enrolment", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_enrolment_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_enrolment_person_id"), ["person_id"], unique=False)
 
     op.create_table(
@@ -338,7 +317,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("import_batch", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_import_batch_campaign_id"), ["campaign_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_import_batch_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_import_batch_state"), ["state"], unique=False)
 
     op.create_table(
@@ -401,7 +379,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_job_campaign_id"), ["campaign_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_job_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index("ix_job_state_created_at", ["state", "created_at"], unique=False)
 
     op.create_table(
@@ -421,9 +398,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["organisation_id"], ["organisation.id"], name=op.f("fk_artifact_organisation_id")),
         sa.PrimaryKeyConstraint("job_id", "kind", name=op.f("pk_artifact")),
     )
-    with op.batch_alter_table("artifact", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_artifact_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "card",
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
@@ -459,7 +433,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("card", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_card_job_id"), ["job_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_card_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_card_person_id"), ["person_id"], unique=False)
         batch_op.create_index(
             "uq_card_live",
@@ -493,7 +466,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("chunk", schema=None) as batch_op:
         batch_op.create_index("ix_chunk_job_id_state", ["job_id", "state"], unique=False)
-        batch_op.create_index(batch_op.f("ix_chunk_organisation_id"), ["organisation_id"], unique=False)
         batch_op.create_index("ix_chunk_state", ["state"], unique=False)
 
     op.create_table(
@@ -513,9 +485,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["organisation_id"], ["organisation.id"], name=op.f("fk_import_row_organisation_id")),
         sa.PrimaryKeyConstraint("batch_id", "number", name=op.f("pk_import_row")),
     )
-    with op.batch_alter_table("import_row", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_import_row_organisation_id"), ["organisation_id"], unique=False)
-
     op.create_table(
         "ledger_entry",
         sa.Column("kind", sa.String(length=12), nullable=False),
@@ -540,7 +509,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("ledger_entry", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ledger_entry_job_id"), ["job_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_ledger_entry_organisation_id"), ["organisation_id"], unique=False)
 
     op.create_table(
         "print",
@@ -571,28 +539,21 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("print", schema=None) as batch_op:
         batch_op.create_index("ix_print_campaign_id_card_index", ["campaign_id", "card_index"], unique=False)
-        batch_op.create_index(batch_op.f("ix_print_organisation_id"), ["organisation_id"], unique=False)
 
 
 def downgrade() -> None:
 
     with op.batch_alter_table("print", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_print_organisation_id"))
         batch_op.drop_index("ix_print_campaign_id_card_index")
 
     op.drop_table("print")
     with op.batch_alter_table("ledger_entry", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_ledger_entry_organisation_id"))
         batch_op.drop_index(batch_op.f("ix_ledger_entry_job_id"))
 
     op.drop_table("ledger_entry")
-    with op.batch_alter_table("import_row", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_import_row_organisation_id"))
-
     op.drop_table("import_row")
     with op.batch_alter_table("chunk", schema=None) as batch_op:
         batch_op.drop_index("ix_chunk_state")
-        batch_op.drop_index(batch_op.f("ix_chunk_organisation_id"))
         batch_op.drop_index("ix_chunk_job_id_state")
 
     op.drop_table("chunk")
@@ -603,52 +564,34 @@ def downgrade() -> None:
             postgresql_where=sa.text("state IN ('pending', 'valid', 'suspended')"),
         )
         batch_op.drop_index(batch_op.f("ix_card_person_id"))
-        batch_op.drop_index(batch_op.f("ix_card_organisation_id"))
         batch_op.drop_index(batch_op.f("ix_card_job_id"))
 
     op.drop_table("card")
-    with op.batch_alter_table("artifact", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_artifact_organisation_id"))
-
     op.drop_table("artifact")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index("ix_job_state_created_at")
-        batch_op.drop_index(batch_op.f("ix_job_organisation_id"))
         batch_op.drop_index(batch_op.f("ix_job_campaign_id"))
 
     op.drop_table("job")
     with op.batch_alter_table("import_batch", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_import_batch_state"))
-        batch_op.drop_index(batch_op.f("ix_import_batch_organisation_id"))
         batch_op.drop_index(batch_op.f("ix_import_batch_campaign_id"))
 
     op.drop_table("import_batch")
     with op.batch_alter_table("enrolment", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_enrolment_person_id"))
-        batch_op.drop_index(batch_op.f("ix_enrolment_organisation_id"))
 
     op.drop_table("enrolment")
     with op.batch_alter_table("user_session", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_user_session_user_id"))
-        batch_op.drop_index(batch_op.f("ix_user_session_organisation_id"))
 
     op.drop_table("user_session")
-    with op.batch_alter_table("invitation", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_invitation_organisation_id"))
-
     op.drop_table("invitation")
     with op.batch_alter_table("campaign_draft", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_campaign_draft_user_id"))
-        batch_op.drop_index(batch_op.f("ix_campaign_draft_organisation_id"))
 
     op.drop_table("campaign_draft")
-    with op.batch_alter_table("campaign", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_campaign_organisation_id"))
-
     op.drop_table("campaign")
-    with op.batch_alter_table("user", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_user_organisation_id"))
-
     op.drop_table("user")
     with op.batch_alter_table("signing_key", schema=None) as batch_op:
         batch_op.drop_index(
@@ -656,25 +599,16 @@ def downgrade() -> None:
             sqlite_where=sa.text("status = 'active'"),
             postgresql_where=sa.text("status = 'active'"),
         )
-        batch_op.drop_index(batch_op.f("ix_signing_key_organisation_id"))
 
     op.drop_table("signing_key")
     with op.batch_alter_table("request_key", schema=None) as batch_op:
         batch_op.drop_index("uq_request_key")
-        batch_op.drop_index(batch_op.f("ix_request_key_organisation_id"))
 
     op.drop_table("request_key")
-    with op.batch_alter_table("design_version", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_design_version_organisation_id"))
-
     op.drop_table("design_version")
-    with op.batch_alter_table("beneficiary", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_beneficiary_organisation_id"))
-
     op.drop_table("beneficiary")
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
         batch_op.drop_index("ix_audit_entry_subject")
-        batch_op.drop_index(batch_op.f("ix_audit_entry_organisation_id"))
 
     op.drop_table("audit_entry")
     op.drop_table("organisation")

@@ -48,6 +48,7 @@ def become(card: Card, **values: object) -> None:
         db.session.execute(update(Card).where(Card.code == card.code).values(**values))
 
 
+@pytest.mark.both
 def test_it_works(card):
     answer = check_token(token_of(card))
 
@@ -141,6 +142,7 @@ def test_a_code_may_be_typed_as_people_type(card):
     assert (check_code(sloppy).outcome, check_code(sloppy).code) == (Outcome.valid, card.code)
 
 
+@pytest.mark.both
 def test_every_well_formed_code_costs_the_same_question(card):
     asked: list[str] = []
 

@@ -1,0 +1,364 @@
+"""Pages of jobs: looking before cards are made, watching them, stopping them."""
+
+import gzip
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from sqlalchemy import func, select, update
+
+from app.database import db, transaction
+from app.domain import campaigns, jobs, quotas, watching, work
+from app.domain.jobs import NEARLY, Progress
+from app.domain.orders import StartOrder
+from app.models import Beneficiary, Card, Chunk, Job, JobState
+from app.web import job_words
+from tests.cast import make_actor, make_campaign, make_organisation, work_to_the_end
+
+
+def start(cast, people: int = 2) -> Job:
+    """Return a job that waits for a worker."""
+    return jobs.start(make_campaign(cast.owner, people=people), StartOrder(), by=cast.editor)
+
+
+def work_a_little(app) -> None:
+    """Draw one chunk, as a worker would."""
+    db.session.rollback()
+    with app.app_context():
+        assert work.do_one("worker", stopping=lambda: False)
+
+
+@pytest.mark.both
+def test_it_works(client, cast):
+    campaign = make_campaign(cast.owner, people=2)
+    client.sign_in(cast.editor)
+
+    check = client.get(f"/app/campaigns/{campaign.id}/generate")
+    assert "Make 2 cards" in check.text
+    assert "You can make 10,000 more cards this month; this needs 2." in check.text
+    waiting = check.submit("form.stack")
+    assert "Waiting for a worker since" in waiting.text
+
+    work_to_the_end(cast.app)
+    ready = client.get(waiting.path)
+    assert "2 cards are ready" in ready.text
+    assert len(ready.soup.select(".file")) == 4
+    assert ready.title.startswith("Done – ")
+    manifest = client.get(ready.soup.select(".file a")[-1]["href"])
+    assert manifest.answer.json["job"]["cards_generated"] == 2
+
+
+def test_a_double_click_makes_one_job(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    form = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    first = form.submit("form.stack", follow=False)
+    second = form.submit("form.stack", follow=False)
+
+    assert first.location == second.location
+    assert db.session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+def test_with_htmx_the_form_leads_to_the_same_page(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    form = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    answer = form.submit("form.stack", htmx=True)
+    assert answer.status == 204
+    assert answer.headers["HX-Redirect"].startswith("/app/jobs/")
+
+
+def test_the_bell_is_rung_when_a_job_is_ordered(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate").submit("form.stack")
+    assert cast.app.extensions["fieldcard-queue"].pending_count() == 1
+
+
+def test_a_quota_that_does_not_reach_is_said_before_and_refused_after(client, cast):
+    poor = make_organisation("A small programme", quota=1)
+    admin = make_actor(poor, "admin")
+    campaign = make_campaign(admin, people=3)
+    client.sign_in(admin)
+
+    check = client.get(f"/app/campaigns/{campaign.id}/generate")
+    assert "You can make 1 more cards this month; this needs 3." in check.text
+    assert not check.has("form.stack button")
+
+    refused = check.submit("form.stack", dpi="450", include_mpi_id=None)
+    assert refused.status == 402
+    assert refused.errors == ["You can make 1 more cards this month; this needs 3."]
+    assert refused.title.startswith("Error:")
+    assert refused.soup.select_one("input[name=dpi][checked]")["value"] == "450"
+    assert not refused.has("input[name=include_mpi_id][checked]")
+    assert db.session.scalar(select(Job)) is None
+
+
+def test_an_archived_campaign_says_why_it_makes_no_cards(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    form = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    campaigns.archive(campaign, by=cast.owner)
+    refused = form.submit("form.stack")
+    assert refused.status == 409
+    assert refused.errors == ["This campaign is archived. Restore it before you make cards."]
+
+
+def test_when_everybody_has_a_card_there_is_nothing_to_send(client, cast):
+    job = start(cast, people=1)
+    page = client.sign_in(cast.editor).get(f"/app/campaigns/{job.campaign_id}/generate")
+    assert "Nobody is waiting for a card" in page.text
+    assert not page.has("form.stack")
+
+
+def test_an_empty_campaign_asks_for_people_first(client, cast):
+    campaign = make_campaign(cast.owner)
+    page = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    assert "First bring in people" in page.text
+
+
+@pytest.mark.parametrize(("field", "value"), [("dpi", "72"), ("dpi", "²"), ("dpi", "9" * 40), ("sheet", "a3")])
+def test_a_choice_that_does_not_exist_is_refused_at_its_field(client, cast, field, value):
+    campaign = make_campaign(cast.owner, people=1)
+    refused = (
+        client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate").submit("form.stack", **{field: value})
+    )
+    assert refused.status == 422
+    assert refused.has(f".summary a[href='#{field}']")
+    assert db.session.scalar(select(Job)) is None
+
+
+def test_three_cards_are_shown_beforehand_the_longest_name_among_them(client, cast):
+    campaign = make_campaign(cast.owner, people=6)
+    person = db.session.scalar(select(Beneficiary).order_by(Beneficiary.id.desc()).offset(2))
+    with transaction():
+        db.session.execute(
+            update(Beneficiary).where(Beneficiary.id == person.id).values(first_name="Marie-Antoinette Aïssatou")
+        )
+    page = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    names = [caption.get_text() for caption in page.soup.select("figcaption")]
+    assert len(names) == 3
+    assert names[0].startswith("Marie-Antoinette Aïssatou") and "longest" in names[0]
+
+    picture = client.get(page.soup.select_one("figure img")["src"])
+    assert (picture.status, picture.headers["Content-Type"]) == (200, "image/png")
+    assert picture.headers["Cache-Control"] == "no-store"
+    assert db.session.scalar(select(Card)) is None
+
+
+def test_a_sample_that_cannot_be_drawn_says_why(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    with transaction():
+        db.session.execute(update(Beneficiary).values(last_name="𓀀"))
+    page = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    answer = client.get(page.soup.select_one("figure img")["src"])
+    assert answer.status == 422
+    assert "𓀀" in answer.text
+
+
+def test_the_address_in_the_qr_code_is_shown_with_a_warning_when_it_is_for_tests(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    page = client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate")
+    assert "http://localhost:8000/V/…" in page.text
+    assert "These will be test cards" in page.text
+
+
+def test_pause_and_continue(client, cast):
+    job = start(cast)
+    page = client.sign_in(cast.editor).get(f"/app/jobs/{job.id}")
+    paused = page.submit("form[action$=pause]")
+    assert "0 of 2 cards, paused" in paused.text
+
+    going_on = paused.submit("form[action$=resume]")
+    assert "The cards go on being made." in going_on.text
+    assert db.session.get(Job, job.id, populate_existing=True).state == JobState.generating
+
+
+def test_what_came_too_late_is_said_kindly(client, cast):
+    job = start(cast)
+    page = client.sign_in(cast.editor).get(f"/app/jobs/{job.id}")
+    jobs.cancel(job, by=cast.owner)
+    late = page.submit("form[action$=pause]")
+    assert late.status == 200
+    assert "It is now: Cancelled." in late.text
+
+
+def test_cancelling_says_first_what_it_would_do(client, cast):
+    job = start(cast, people=7)
+    work_a_little(cast.app)
+    client.sign_in(cast.editor)
+
+    ask = client.get(f"/app/jobs/{job.id}").click("Cancel")
+    assert "5 cards made so far are kept" in ask.text
+    assert "2 cards are not made, and your quota gets them back." in ask.text
+    assert quotas.balance(cast.organisation.id) == 10_000 - 7
+
+    putting_together = ask.submit("main form")
+    assert "5 of 7 cards, putting the files together" in putting_together.text
+    assert not putting_together.has("#actions form")
+    work_to_the_end(cast.app)
+    done = client.get(f"/app/jobs/{job.id}")
+    assert "Cancelled: 5 cards were made and are valid" in done.text
+    assert "5 cards of your quota" in done.text
+    assert quotas.balance(cast.organisation.id) == 10_000 - 5
+    assert client.get(f"/app/jobs/{job.id}/cancel").follow().status == 200
+
+
+def test_cards_that_could_not_be_made_stand_there_with_their_reason(client, cast):
+    campaign = make_campaign(cast.owner, people=2)
+    person = db.session.scalar(select(Beneficiary.id))
+    with transaction():
+        db.session.execute(update(Beneficiary).where(Beneficiary.id == person).values(last_name="𓀀"))
+    job = jobs.start(campaign, StartOrder(), by=cast.editor)
+    work_to_the_end(cast.app)
+
+    page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")
+    assert "1 card was not made" in page.text
+    (code,) = (row.get_text() for row in page.soup.select("tbody th .code"))
+    assert code.startswith(campaign.prefix)
+    assert "𓀀" in page.text
+
+
+def test_a_job_that_failed_cost_nothing(client, cast):
+    campaign = make_campaign(cast.owner, people=1)
+    with transaction():
+        db.session.execute(update(Beneficiary).values(last_name="𓀀"))
+    job = jobs.start(campaign, StartOrder(), by=cast.editor)
+    work_to_the_end(cast.app)
+    page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")
+    assert "No cards could be made" in page.text
+    assert "0 cards of your quota" in page.text
+    assert page.title.startswith("Failed – ")
+
+
+def test_a_viewer_watches_and_may_do_nothing(client, cast):
+    job = start(cast)
+    client.sign_in(cast.viewer)
+    page = client.get(f"/app/jobs/{job.id}")
+    assert page.status == 200
+    assert not page.has("#actions form, #actions a")
+    for act in ("pause", "resume", "cancel"):
+        assert client.post(f"/app/jobs/{job.id}/{act}").status == 403
+    assert client.get(f"/app/jobs/{job.id}/cancel").status == 403
+    assert client.get(f"/app/campaigns/{job.campaign_id}/generate").status == 403
+    assert client.post(f"/app/campaigns/{job.campaign_id}/generate").status == 403
+
+
+def test_a_stranger_finds_nothing(client, cast):
+    job = start(cast)
+    person = db.session.scalar(select(Beneficiary.id))
+    client.sign_in(cast.stranger)
+    for rest in ("", "/progress", "/events", "/cancel", "/files/pdf"):
+        assert client.get(f"/app/jobs/{job.id}{rest}", htmx=True).status == 404
+    for act in ("pause", "resume", "cancel"):
+        assert client.post(f"/app/jobs/{job.id}/{act}").status == 404
+    assert client.get(f"/app/campaigns/{job.campaign_id}/sample/{person}/front.png").status == 404
+    assert str(job.id) not in client.get("/app/jobs").body.decode()
+
+
+def test_a_visitor_is_sent_to_sign_in(client, cast):
+    job = start(cast)
+    assert "/signin" in client.get(f"/app/jobs/{job.id}").location
+
+
+def test_the_poll_gets_the_same_part_as_the_page_and_a_wish_to_come_again(client, cast):
+    job = start(cast)
+    client.sign_in(cast.viewer)
+    part = client.get(f"/app/jobs/{job.id}/progress?state=waiting", htmx=True)
+    whole = client.get(f"/app/jobs/{job.id}")
+    assert part.soup.select_one("section.panel") == whole.soup.select_one("#progress section.panel")
+    assert part.has("[hx-trigger='load delay:3s']")
+    assert not part.has("#actions")
+    assert client.get(f"/app/jobs/{job.id}/progress").location == f"/app/jobs/{job.id}"
+
+    jobs.cancel(job, by=cast.owner)
+    last = client.get(f"/app/jobs/{job.id}/progress?state=waiting", htmx=True)
+    assert not last.has("[hx-trigger]")
+    assert last.has("#actions[hx-swap-oob]")
+
+
+def test_without_scripts_there_is_a_link_to_refresh(client, cast):
+    job = start(cast)
+    page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")
+    assert page.has(f"noscript a[href='/app/jobs/{job.id}']")
+
+
+def test_the_list_shows_every_job_of_the_organisation(client, cast):
+    job = start(cast)
+    page = client.sign_in(cast.viewer).get("/app/jobs")
+    assert page.has(f"a[href='/app/jobs/{job.id}']")
+    assert "Waiting" in page.text
+
+
+def test_the_list_begins_empty_and_friendly(client, cast):
+    assert "No cards have been made yet" in client.sign_in(cast.viewer).get("/app/jobs").text
+
+
+def test_the_page_speaks_the_language_of_its_reader(client, cast):
+    job = start(cast)
+    client.language = "fr"
+    page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")
+    assert page.soup.html["lang"] == "fr"
+
+
+@given(some.lists(some.tuples(some.integers(0, 9), some.integers(0, 3)), max_size=30), some.booleans())
+def test_progress_never_goes_back_and_is_never_complete_before_the_files(steps, packaged):
+    """Whatever chunks settle in whatever mixture, the bar only grows, and 100 % comes with the files alone."""
+    total = sum(drawn + failed for drawn, failed in steps) or 1
+    job = Job(state=JobState.generating, ends_as="completed", total_cards=total, cards_generated=0)
+    job.cards_drawn = job.cards_failed = 0
+    seen = [jobs.progress(job).percent]
+    for drawn, failed in steps:
+        job.cards_drawn += drawn
+        job.cards_failed += failed
+        seen.append(jobs.progress(job).percent)
+    job.state = JobState.packaging
+    seen.append(jobs.progress(job).percent)
+    assert seen[-1] <= NEARLY
+    if packaged:
+        job.state = JobState.completed
+        seen.append(jobs.progress(job).percent)
+        assert seen[-1] == 100
+    assert seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("eta", "words"),
+    [(None, "just begun"), (3, "a moment left"), (21, "about 20 seconds left"), (150, "about 2 minutes left")],
+)
+def test_how_long_it_takes_is_said_as_people_say_it(app, cast, eta, words):
+    job = start(cast)
+    seen = watching.view(job.id, job.organisation_id)
+    progress = Progress("generating", "completed", 10_000, 6_512, 0, 0, 65, 174.0, eta)
+    moved = replace(seen, progress=progress)
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        assert job_words.headline(moved) == f"6,512 of 10,000 cards, {words}"
+        assert job_words.title(moved) == f"65 % – {seen.campaign_name}"
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (174.0, "65 %, 174 cards a second"),
+        (6.51, "65 %, 6.5 cards a second"),
+        (0.5, "65 %, 30 cards a minute"),
+        (0.001, "65 %"),
+    ],
+)
+def test_the_pace_is_said_in_numbers_one_can_imagine(app, cast, rate, words):
+    job = start(cast)
+    seen = watching.view(job.id, job.organisation_id)
+    moved = replace(seen, progress=replace(seen.progress, state="generating", percent=65, rate=rate))
+    with app.test_request_context(headers={"Accept-Language": "en"}):
+        assert job_words.note(moved) == words
+
+
+def test_the_page_of_a_job_is_light_with_two_hundred_problems(client, cast):
+    campaign = make_campaign(cast.owner, people=210)
+    job = jobs.start(campaign, StartOrder(), by=cast.editor)
+    with transaction():
+        db.session.execute(update(Chunk).values(attempts=5))
+    work_to_the_end(cast.app)
+
+    page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")
+    assert "210 cards were not made" in page.text
+    assert "The first 200:" in page.text
+    assert len(page.soup.select("tbody tr")) == 200
+    assert len(gzip.compress(page.body)) < 30_000
