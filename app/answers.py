@@ -27,6 +27,7 @@ def send_artifact(artifact: Artifact, name: str) -> Response:
     answer = Response(body, mimetype=TYPES[ArtifactKind(artifact.kind)], direct_passthrough=True)
     answer.headers.set("Content-Disposition", "attachment", filename=name)
     answer.content_length = artifact.length
+    answer.last_modified = artifact.created_at
     answer.set_etag(artifact.sha256)
     return answer.make_conditional(request, accept_ranges=True, complete_length=_length_if_in_part(artifact))
 

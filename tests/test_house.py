@@ -70,7 +70,7 @@ REGISTRIES = re.compile(
     r"py" + r"pi\.org|python" + r"hosted|npm" + r"js\.|un" + r"pkg\.com|js" + r"delivr|cdn" + r"js\.|docker" + r"\.io|"
     r"gh" + r"cr\.io|qu" + r"ay\.io|ana" + r"conda\.|gopr" + r"oxy|index" + r"-url|deb" + r"ian\.org"
 )
-OF_A_MACHINE = re.compile(r"(?<![\w.~-])/(?:wo" + r"rk|ro" + r"ot|Us" + r"ers|ho" + r"me/\w+|tmp/f" + r"c)/")
+OF_A_MACHINE = re.compile(r"(?<![\w.~-])/(?:wo" + r"rk|ro" + r"ot|Us" + r"ers|ho" + r"me/\w+)/")
 
 
 def nothing(problems: list[str], why: str) -> None:

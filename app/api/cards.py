@@ -1,9 +1,8 @@
 """The card API: campaigns, the jobs that make their cards, and the files that come out."""
 
-from flask import Response, request
-from werkzeug.wsgi import FileWrapper
+from flask import request
 
-from app import tasks
+from app import answers, tasks
 from app.api import payloads
 from app.api.door import actor, bp, described, repeat_of, replayed, signed_in, takes
 from app.api.schemas import (
@@ -19,20 +18,12 @@ from app.api.schemas import (
     Refused,
 )
 from app.database import spell
-from app.domain import access, campaigns, ordering, packaging, people, people_checks
+from app.domain import access, campaigns, ordering, packaging, people, people_checks, watching
 from app.domain.campaigns import NewCampaign
 from app.domain.errors import Conflict, NotFound
 from app.domain.orders import StartOrder
 from app.models import Artifact, ArtifactKind, Campaign, Job
 from app.sentences import say
-
-BLOCK_BYTES = 1 << 16
-FILES = {  # content type, and the end of the file's name
-    ArtifactKind.pdf: ("application/pdf", "cards.pdf"),
-    ArtifactKind.zip: ("application/zip", "cards.zip"),
-    ArtifactKind.portal: ("application/zip", "verification-portal.zip"),
-    ArtifactKind.manifest: ("application/json", "manifest.json"),
-}
 
 
 @bp.post("/campaigns/")
@@ -112,14 +103,8 @@ def download(job_id: str, kind: str):
     """Download a file of a job: pdf, zip, portal or manifest; ranges may be asked for."""
     job = access.find(Job, actor(), job_id, to="see")
     artifact = _artifact(job, kind)
-    mimetype, end = FILES[ArtifactKind(kind)]
-    stream = FileWrapper(packaging.open_artifact(artifact), BLOCK_BYTES)
-    answer = Response(stream, mimetype=mimetype, direct_passthrough=True)
-    answer.headers.set("Content-Disposition", "attachment", filename=f"{spell('job', job.id)}-{end}")
-    answer.content_length = artifact.length
-    answer.last_modified = artifact.created_at
-    answer.set_etag(artifact.sha256)
-    return answer.make_conditional(request, accept_ranges=True, complete_length=artifact.length)
+    watching.note_download(job, by=actor())
+    return answers.send_artifact(artifact, f"{spell('job', job.id)}-{watching.FILE_NAMES[ArtifactKind(kind)]}")
 
 
 def _artifact(job: Job, kind: str) -> Artifact:

@@ -126,7 +126,7 @@ def card_facts(card: Card, facts: dict[str, Any], campaign: Campaign) -> CardFac
 def token_of(card: Card, campaign: Campaign) -> str:
     """Return the card's signed token; Ed25519 is deterministic, so it is the same every time."""
     token = tokens.Token(card.key_id, campaign.number, card.card_index, card.issued_on, card.expires_on)
-    return tokens.sign(token, keys.issuer_of(card.key_id), keys.private_key(card.key_id))
+    return tokens.sign(token, *keys.signer(card.key_id))
 
 
 def _results(

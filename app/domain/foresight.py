@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from app import files
 from app.database import db, settings, spell, utc_now
@@ -21,6 +21,7 @@ SAMPLES = 3
 SAMPLE_DPI = 150
 SAMPLES_KEPT = 60
 SECONDS_PER_CARD = 0.16  # of one worker at 300 dpi, until this installation has made cards of its own
+JOBS_MEASURED = 5
 ENOUGH_TO_MEASURE = 20  # cards; a smaller job says more about its start than about its pace
 TIGHT_BELOW = 2  # times the room that the files need
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - compared with, not bound to
@@ -142,7 +143,7 @@ def _facts(campaign: Campaign, person: Beneficiary) -> CardFacts:
     )
 
 
-def _lacking(campaign: Campaign):
+def _lacking(campaign: Campaign) -> Select[tuple[Beneficiary]]:
     has_card = select(Card.person_id).where(Card.campaign_id == campaign.id, Card.state.in_(LIVE))
     return (
         select(Beneficiary)
@@ -152,7 +153,7 @@ def _lacking(campaign: Campaign):
 
 
 def _seconds(organisation_id: uuid.UUID, cards: int, dpi: int) -> int:
-    """Return about how long the cards take: at the pace of the organisation's last job of that resolution."""
+    """Return about how long the cards take: at the best pace of the last jobs, since one of them may have paused."""
     measured = (
         Job.organisation_id == organisation_id,
         Job.state == JobState.completed,
@@ -160,11 +161,10 @@ def _seconds(organisation_id: uuid.UUID, cards: int, dpi: int) -> int:
         Job.cards_generated >= ENOUGH_TO_MEASURE,
         Job.started_at.is_not(None),
     )
-    last = db.session.scalar(select(Job).where(*measured).order_by(Job.finished_at.desc()).limit(1))
-    if last is None:
-        return max(1, round(cards * SECONDS_PER_CARD * (dpi / 300) ** 2 / settings().workers))
-    took = (last.finished_at - last.started_at).total_seconds()
-    return max(1, round(cards * took / last.cards_generated))
+    last = db.session.scalars(select(Job).where(*measured).order_by(Job.finished_at.desc()).limit(JOBS_MEASURED))
+    paces = [(job.finished_at - job.started_at).total_seconds() / job.cards_generated for job in last]
+    usual = SECONDS_PER_CARD * (dpi / 300) ** 2 / settings().workers
+    return max(1, round(cards * min(paces, default=usual)))
 
 
 def _is_for_tests(public_url: str) -> bool:

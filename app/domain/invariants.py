@@ -171,7 +171,7 @@ def secret_opens_keys() -> Breaches:
     """The installation's secret opens every signing key."""
     for key in db.session.scalars(select(SigningKey)):
         try:
-            keys.private_key(key.key_id)
+            keys.signer(key.key_id)
         except Refusal as refusal:
             yield str(refusal)
 

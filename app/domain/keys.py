@@ -43,15 +43,12 @@ def active_key(organisation: Organisation) -> SigningKey:
     return db.session.scalar(wanted) or _make(organisation, year) or db.session.scalar(wanted)
 
 
-def issuer_of(key_id: int) -> str:
-    """Return the issuer that the key's signatures name, whatever became of the key."""
-    return db.session.scalar(select(SigningKey.issuer).where(SigningKey.key_id == key_id))
+def signer(key_id: int) -> tuple[str, Ed25519PrivateKey]:
+    """Return what signs with the key: its issuer and private half, whatever became of the key since.
 
-
-def private_key(key_id: int) -> Ed25519PrivateKey:
-    """Return the private half; raises KeyUnreadable when the secret is another one."""
-    key = db.session.scalar(select(SigningKey).where(SigningKey.key_id == key_id))
-    return _open(key_id, key.private_key, settings().secret)
+    Raises KeyUnreadable when the installation's secret does not open it.
+    """
+    return _signer(key_id, settings().secret, settings().database)
 
 
 def public_key(key_id: int) -> PublicKey | None:
@@ -96,11 +93,13 @@ def _seal(key_id: int, raw: bytes) -> bytes:
     return nonce + AESGCM(derived(settings().secret, "keys")).encrypt(nonce, raw, str(key_id).encode())
 
 
-@lru_cache(maxsize=32)
-def _open(key_id: int, sealed: bytes, secret: bytes) -> Ed25519PrivateKey:
-    cipher = AESGCM(derived(secret, "keys"))
+@lru_cache(maxsize=64)
+def _signer(key_id: int, secret: bytes, _database: str) -> tuple[str, Ed25519PrivateKey]:
+    """A key pair never changes, so it is read and opened once for each installation a process works on."""
+    key = db.session.scalar(select(SigningKey).where(SigningKey.key_id == key_id))
+    sealed, cipher = key.private_key, AESGCM(derived(secret, "keys"))
     try:
         raw = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], str(key_id).encode())
     except InvalidTag:
         raise KeyUnreadable(key_id) from None
-    return Ed25519PrivateKey.from_private_bytes(raw)
+    return key.issuer, Ed25519PrivateKey.from_private_bytes(raw)

@@ -49,7 +49,7 @@ def quota_left() -> dict[str, Any] | None:
     if organisation.unlimited:
         return None
     left, total = organisation.balance, max(organisation.monthly_quota, organisation.balance)
-    return {"left": left, "total": total, "low": left * LOW_SHARE < total}
+    return {"left": left, "total": total, "low": left * LOW_SHARE <= total}
 
 
 @cache

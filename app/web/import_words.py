@@ -25,7 +25,7 @@ FIELD_NAMES = {
     "org_unit": N_("Organisation unit"),
     "zone": N_("Zone"),
     "enrollment_date": N_("Enrolment date"),
-    FULL_NAME: N_("First and last name in one column"),
+    FULL_NAME: N_("First and last name"),
 }
 PILLS = {
     ImportState.uploaded: (N_("Being read"), "running"),
@@ -97,6 +97,12 @@ def explanation(progress: Progress) -> str:
     if progress.state == ImportState.matched:
         return gettext("Every cell is looked at before anybody is added. You see the result here in a moment.")
     return gettext("We look for the sheet, the column names and the first rows. Nothing is added yet.")
+
+
+def title(progress: Progress, batch: ImportBatch) -> str:
+    """Return what the browser's tab says: "65 % – liste.csv"."""
+    how_far = f"{progress.percent} %" if progress.total and progress.taken_up else headline(progress)
+    return f"{how_far} – {batch.file_name}"
 
 
 def to_mend(groups: Iterable[Mapping[str, Any]]) -> list[ToMend]:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Response, flash, request
+from flask import Response, flash, request, send_file
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from openpyxl import load_workbook
@@ -238,13 +238,14 @@ def _chosen(batch: ImportBatch) -> dict[int, str]:
 
 
 def _at_columns(refusal: Invalid) -> dict[str, str]:
-    """Return the refusal's sentences at the fields of the form; what no column holds stands in the list above it."""
-    return {
-        f"column-{name}" if name.isdigit() else name: f"{import_words.field_name(name)}: {words}"
-        if name in REQUIRED
-        else words
-        for name, words in words_of(refusal).items()
-    }
+    """Return the refusal's sentences at the fields of the form; what no column holds, in the list above them."""
+    errors: dict[str, str] = {}
+    for name, sentence in words_of(refusal).items():
+        if name.isdigit():
+            errors[f"column-{name}"] = sentence
+        else:
+            errors[name] = f"{import_words.field_name(name)}: {sentence}" if name in REQUIRED else sentence
+    return errors
 
 
 def _checked_page(batch: ImportBatch) -> str:
@@ -280,6 +281,6 @@ def _cells(row: CheckedRow, columns: Sequence[str], shown: Sequence[int]) -> lis
 
 
 def _download(content: bytes, mimetype: str, name: str) -> Response:
-    answer = Response(content, mimetype=mimetype)
-    answer.headers.set("Content-Disposition", "attachment", filename=name)
+    answer = send_file(io.BytesIO(content), mimetype, as_attachment=True, download_name=name)
+    answer.headers["Cache-Control"] = "no-store"  # send_file would let the browser keep people's names
     return answer

@@ -201,7 +201,9 @@ def stream(
     except Full:
         words = gettext("Too many pages are kept up to date at once. This one renews itself more slowly.")
         return Response(words, 503, {"Retry-After": str(COME_BACK_IN)}, mimetype="text/plain")
-    get_locale(), get_timezone()  # asks who is signed in, and remembers it for as long as the stream lasts
+    # Asked now, while the reader is known: both are remembered for as long as the stream lasts.
+    get_locale()
+    get_timezone()
     answer = Response(
         stream_with_context(_events(everyone, key, read, draw, is_over, token)),
         mimetype="text/event-stream",

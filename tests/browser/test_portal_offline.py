@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 import qrcode
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from app.domain.codes import Code, NotACode, WrongCheck, new_codes, read_code
 from app.domain.tokens import Token, address, sign
@@ -57,22 +56,6 @@ def make_card(code: str, index: int) -> PackedCard:
 CARDS = [make_card(code, index) for index, code in enumerate(new_codes("DKR-VAC", 40))]
 CARD = CARDS[0]
 LATER = make_card("DKR-VAC-00000000", index=40)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"),
-            args=[
-                "--no-sandbox",
-                "--disable-dev-shm-usage",
-                "--use-fake-ui-for-media-stream",
-                "--use-fake-device-for-media-stream",
-            ],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

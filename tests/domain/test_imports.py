@@ -241,6 +241,18 @@ def test_a_list_that_failed_five_times_is_given_up_with_a_sentence(cast, monkeyp
     assert "tried five times" in batch.problem["template"]
 
 
+def test_a_list_that_gets_on_a_little_at_each_attempt_is_not_given_up(cast, monkeypatch):
+    monkeypatch.setattr(importing, "PEOPLE_AT_ONCE", 3)
+    batch = bring(make_campaign(cast.owner), a_list(*(row(number) for number in range(35))), cast.editor)
+    work_to_the_end(cast.app)
+    imports.confirm(batch, people=35, by=cast.editor)
+    for _ in range(12):
+        one_step(cast.app, stopping=tripped_at(1))
+    work_to_the_end(cast.app)
+    db.session.refresh(batch)
+    assert (batch.state, batch.rows_new) == (ImportState.added, 35)
+
+
 def test_a_disk_that_is_away_is_not_the_lists_fault(cast, monkeypatch):
     batch = bring(make_campaign(cast.owner), a_list(row(1)), cast.editor)
     with monkeypatch.context() as broken:
@@ -395,31 +407,42 @@ def add(cast, batch: ImportBatch) -> ImportBatch:
     return batch
 
 
-def killed_at(look: int):
-    """Return a `stopping` that kills the worker when it looks for that many times while it works."""
+def at_look(number: int, act):
+    """Return a `stopping` that does something when the worker looks at it for the `number`th time, from 0."""
     looks = iter(range(1000))
 
     def stopping() -> bool:
-        if next(looks) == look:
-            raise Killed
+        if next(looks) == number:
+            act()
         return False
 
     return stopping
+
+
+def killed_at(look: int):
+    """Return a `stopping` that kills the worker."""
+    return at_look(look, die)
+
+
+def tripped_at(look: int):
+    """Return a `stopping` that lets the worker trip over a mistake of ours."""
+    return at_look(look, trip)
 
 
 def taken_over_at(look: int, app):
-    """Return a `stopping` that, at that look, lets the lease run out and another worker do everything."""
-    looks = iter(range(1000))
+    """Return a `stopping` that lets the lease run out and another worker do everything."""
 
-    def stopping() -> bool:
-        if next(looks) == look:
-            with app.app_context():
-                expire_leases()
-                while work.do_one("B", stopping=lambda: False):
-                    pass
-        return False
+    def take_over() -> None:
+        with app.app_context():
+            expire_leases()
+            while work.do_one("B", stopping=lambda: False):
+                pass
 
-    return stopping
+    return at_look(look, take_over)
+
+
+def die() -> None:
+    raise Killed
 
 
 def trip(*_: object) -> None:

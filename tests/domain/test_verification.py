@@ -40,7 +40,7 @@ def signed(card: Card, **changes: object) -> str:
     """Return a token that the card's own key signed, with something else in it than the card has."""
     campaign = db.session.get(Campaign, card.campaign_id)
     token = tokens.Token(card.key_id, campaign.number, card.card_index, card.issued_on, card.expires_on)
-    return tokens.sign(replace(token, **changes), keys.public_key(card.key_id).issuer, keys.private_key(card.key_id))
+    return tokens.sign(replace(token, **changes), *keys.signer(card.key_id))
 
 
 def become(card: Card, **values: object) -> None:
@@ -85,7 +85,8 @@ def test_the_key_of_one_organisation_does_not_vouch_for_the_cards_of_another(cas
         key_id, issuer = abroad.key_id, abroad.issuer
     campaign = db.session.get(Campaign, card.campaign_id)
     token = tokens.Token(key_id, campaign.number, card.card_index, card.issued_on)
-    forged = tokens.sign(token, issuer, keys.private_key(key_id))
+    assert keys.signer(key_id)[0] == issuer
+    forged = tokens.sign(token, *keys.signer(key_id))
     assert check_token(forged).outcome == Outcome.not_issued
 
 
