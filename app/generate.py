@@ -19,16 +19,12 @@ from pathlib import Path
 
 import click
 from flask import Flask
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
-from app.database import db, new_id, transaction
-from app.domain import campaigns, claims, drawing, installation, jobs, packaging, people
-from app.domain.access import Actor
+from app.database import new_id
+from app.domain import claims, drawing, installation, jobs, local, packaging
 from app.domain.campaigns import NewCampaign
 from app.domain.errors import Invalid, Refusal
 from app.domain.jobs import Progress
-from app.domain.orders import StartOrder
 from app.factory import create_app
 from app.intake import (
     CheckedRow,
@@ -41,10 +37,9 @@ from app.intake import (
     open_table,
     write_problems_csv,
 )
-from app.models import FINISHED, Campaign, Job, JobState, Organisation
+from app.models import Job, JobState, Organisation
 from app.settings import Settings
 
-LOCAL = "This computer"
 LOOK_SECONDS = 0.2
 FILES = {
     "pdf": "cards.pdf",
@@ -90,35 +85,22 @@ def _generate(app: Flask, file: Path, out: Path, options: CampaignOptions) -> in
     if not file.is_file():
         raise Stopped(f"There is no file {file}.")
     out.mkdir(parents=True, exist_ok=True)
-    organisation = _local_organisation()
+    organisation = local.organisation()
     rows, refused, columns = _read(file, organisation)
     _write_problems(out, refused, columns)
     if not rows:
         raise Stopped(f"None of the {len(refused)} rows can be used; the reasons are in {out / 'problems.csv'}.")
-    _finish_earlier_jobs(app, organisation.id, options.prefix)
-    job_id = _order(organisation, options, rows)
+    for left_behind in local.unfinished(organisation.id, options.prefix):
+        _draw(app, left_behind)  # its people wait for those very cards
+    job_id = local.order(organisation.id, _wanted(options), rows, options.sheet)
     _draw(app, job_id)
-    job = db.session.get(Job, job_id)
+    job = local.job(job_id)
     if job.state != JobState.completed:
         raise Stopped(str(jobs.problem_of(job) or "The cards could not be made."))
     for kind, name in FILES.items():
         _copy(job, kind, out / name)
     _report(job, out, len(refused))
     return 0
-
-
-def _local_organisation() -> Organisation:
-    """Return the organisation of this computer, made without a limit the first time."""
-    mine = select(Organisation).where(Organisation.name == LOCAL)
-    found = db.session.scalar(mine)
-    if found is None:
-        try:
-            with transaction():
-                db.session.add(Organisation(name=LOCAL, unlimited=True, monthly_quota=0))
-        except IntegrityError:
-            pass  # another process made it in this very moment
-        found = db.session.scalar(mine)
-    return found
 
 
 def _read(file: Path, organisation: Organisation) -> tuple[list[PersonRow], list[CheckedRow], tuple[str, ...]]:
@@ -134,17 +116,8 @@ def _read(file: Path, organisation: Organisation) -> tuple[list[PersonRow], list
     return people_found, refused, table.columns
 
 
-def _finish_earlier_jobs(app: Flask, organisation_id: uuid.UUID, prefix: str) -> None:
-    """Finish what an interrupted run for the same campaign left behind: its people wait for those very cards."""
-    mine = (Job.organisation_id == organisation_id, Campaign.prefix == prefix, Job.state.not_in(FINISHED))
-    for job_id in list(db.session.scalars(select(Job.id).join(Campaign).where(*mine).order_by(Job.id))):
-        _draw(app, job_id)
-
-
-def _order(organisation: Organisation, options: CampaignOptions, rows: list[PersonRow]) -> uuid.UUID:
-    """Open the campaign, enrol the people and start the job, in one transaction; return the job's id."""
-    actor = Actor.portal(organisation.id)
-    wanted = NewCampaign(
+def _wanted(options: CampaignOptions) -> NewCampaign:
+    return NewCampaign(
         name=options.name,
         campaign_type=options.campaign_type,
         prefix=options.prefix,
@@ -152,17 +125,11 @@ def _order(organisation: Organisation, options: CampaignOptions, rows: list[Pers
         template_id=options.campaign_type,
         dpi=options.dpi,
     )
-    with transaction():
-        campaign = campaigns.named(organisation.id, options.prefix, wanted, by=actor)
-        enrolled = people.enrol(campaign, rows, by=actor)
-        order = StartOrder(people=enrolled.ids, dpi=options.dpi, sheet=options.sheet)
-        return jobs.open_job(campaign, order, by=actor).id
 
 
 def _draw(app: Flask, job_id: uuid.UUID) -> None:
     """Draw the job with one process per core and package it; stop the processes whatever happens here."""
-    db.session.remove()
-    db.engine.dispose()  # children must not share our connections
+    local.let_go()  # children must not share our connections
     context = multiprocessing.get_context("fork")
     helpers = [
         context.Process(target=_help, args=(app, job_id, number), daemon=True) for number in range(os.cpu_count() or 1)
@@ -186,10 +153,9 @@ def _help(app: Flask, job_id: uuid.UUID, number: int) -> None:
                 drawing.draw(chunk, stopping=lambda: False)
             elif packing := claims.claim_packaging(owner, only=job_id):
                 packaging.finish(packing, stopping=lambda: False)
-            elif db.session.get(Job, job_id).finished:
+            elif local.look(job_id).finished:
                 return
             else:
-                db.session.remove()
                 time.sleep(LOOK_SECONDS)
 
 
@@ -197,8 +163,7 @@ def _watch(job_id: uuid.UUID, alive: Callable[[], bool]) -> None:
     """Follow the job to its end, on a terminal with a bar and the time left."""
     with _bar(job_id) as show:
         while True:
-            progress = jobs.progress(db.session.get(Job, job_id))
-            db.session.remove()
+            progress = local.look(job_id)
             show(progress)
             if progress.finished:
                 return
@@ -212,7 +177,7 @@ def _bar(job_id: uuid.UUID) -> Iterator[Callable[[Progress], None]]:
     if not sys.stderr.isatty():
         yield lambda progress: None
         return
-    total = jobs.progress(db.session.get(Job, job_id)).total
+    total = local.look(job_id).total
     with click.progressbar(length=total, label="Making cards", file=sys.stderr, show_pos=True) as bar:
         yield lambda progress: bar.update(progress.drawn + progress.failed - bar.pos)
 

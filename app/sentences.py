@@ -1,7 +1,7 @@
 """Sentences that the rooms hand to the doors: an English text, its facts, and nothing about who reads it.
 
 The room says what is wrong in plain English (`say("Row %(row)s has no name.", row=7)`); the door translates the
-text with gettext and fills the facts in. Extraction: `pybabel extract -k say -k say_n:1,2 -k N_`.
+text with gettext and fills the facts in. `python -m app.translations update` finds the texts in the source.
 """
 
 from collections.abc import Mapping

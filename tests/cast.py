@@ -17,7 +17,7 @@ LAST_NAMES = ("Diallo", "Sow", "Ndiaye", "Fall", "Ba", "Sarr", "Faye", "Diop")
 
 
 class Cast:
-    """Two organisations. In ours the owner is an admin, an editor works and a viewer looks on; the stranger is abroad."""
+    """Two organisations. In ours the owner is an admin, an editor works, a viewer looks on; the stranger is abroad."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app

@@ -51,7 +51,7 @@ def test_what_waits_in_the_queue_is_json(app, settings):
 def test_a_pickle_in_the_queue_does_not_run(app, settings):
     queue = app.extensions["fieldcard-queue"]
     queue.storage.enqueue(pickle.dumps(Harmful()))
-    with pytest.raises(ValueError, match="JSON|codec|decode|Expecting"):
+    with pytest.raises(ValueError, match=r"codec|Expecting"):
         queue.dequeue()
 
 

@@ -1,0 +1,1 @@
+"""What the portal does, in verbs; speaks neither HTTP nor HTML."""

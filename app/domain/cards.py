@@ -12,7 +12,7 @@ from app.domain import access, designs, drawing, keys
 from app.domain.access import Actor
 from app.domain.codes import Code, read_code
 from app.domain.errors import NotFound
-from app.models import LIVE, AuditEntry, Campaign, Card, CardState, Job, Print, PrintState, User
+from app.models import LIVE, AuditEntry, Beneficiary, Campaign, Card, CardState, Job, Print, PrintState, User
 from app.rendering import chunk
 from app.rendering.design import Design
 from app.rendering.errors import CannotDraw
@@ -53,6 +53,11 @@ def by_code(actor: Actor, typed: str, *, to: str = "see") -> Card:
         except NotFound:
             continue
     raise NotFound()
+
+
+def belongings(card: Card) -> tuple[Beneficiary, Campaign]:
+    """Return the person who holds the card, and the campaign it belongs to."""
+    return db.session.get(Beneficiary, card.person_id), db.session.get(Campaign, card.campaign_id)
 
 
 def of_people(campaign: Campaign, people: Sequence[uuid.UUID]) -> dict[uuid.UUID, Card]:

@@ -6,12 +6,11 @@ from datetime import datetime
 from flask import Response, request, url_for
 from flask_babel import gettext as _
 
-from app.database import db
 from app.domain import cards
 from app.domain.cards import Printing
 from app.domain.errors import NotFound
 from app.domain.people import today_of
-from app.models import Beneficiary, Campaign, Card, CardState, PrintState
+from app.models import Card, CardState, PrintState
 from app.sentences import N_
 from app.web import words
 from app.web.accounts import Answer
@@ -67,14 +66,15 @@ def card(code: str) -> Answer:
     if found.code != code:
         return go("web.card", code=found.code)
     seen = cards.picture(found)
+    person, campaign = cards.belongings(found)
     return page(
         "card/card.html",
         card=found,
         pill=card_pill(found),
         state=_(STATES[CardState(found.state)]),
         expired=has_expired(found),
-        person=db.session.get(Beneficiary, found.person_id),
-        campaign=db.session.get(Campaign, found.campaign_id),
+        person=person,
+        campaign=campaign,
         sides=cards.SIDES if seen else (),
         width=round(seen.design.size_mm[0] / 25.4 * SHOWN_DPI) if seen else 0,
         history=_history(found),

@@ -31,7 +31,7 @@ PILLS = {
     ImportState.uploaded: (N_("Being read"), "running"),
     ImportState.matching: (N_("Columns to match"), "warn"),
     ImportState.matched: (N_("Being checked"), "running"),
-    ImportState.checked: (N_("Ready to add"), "warn"),
+    ImportState.checked: (N_("Rows to check"), "warn"),
     ImportState.confirmed: (N_("Being added"), "running"),
     ImportState.added: (N_("Added"), "good"),
     ImportState.failed: (N_("Could not be read"), "bad"),

@@ -6,12 +6,13 @@ import threading
 
 import pytest
 from flask import Flask
+from flask_babel import get_locale
 
 from app.database import db
 from app.domain import accounts, jobs, team, watching
 from app.domain.orders import StartOrder
 from app.models import Job, User
-from app.web import streams
+from app.web import job_words, streams
 from app.web.streams import Event, Full, Pace, Streams
 from tests.cast import make_actor, make_campaign, work_to_the_end
 from tests.web.client import Client
@@ -231,12 +232,15 @@ def test_after_its_time_the_stream_ends_and_the_browser_comes_back(client, cast,
     assert "close" not in watcher.names()
 
 
-def test_each_reader_is_told_in_their_own_language(app, cast, desk, job):
-    watchers = [Watcher(Client(app, language).sign_in(cast.viewer), job) for language in ("en", "fr")]
-    seen = [watcher.wait_for("progress") for watcher in watchers]
-    assert seen[0] == seen[1] or "Waiting" not in seen[1]
-    for watcher in watchers:
-        assert 'href="http' not in watcher.wait_for("actions")
+def test_each_reader_is_told_in_their_own_language(app, cast, desk, job, monkeypatch):
+    monkeypatch.setattr(job_words, "headline", lambda seen: f"{seen.state} in {get_locale()}")
+    watchers = {code: Watcher(Client(app, code).sign_in(cast.editor), job) for code in ("en", "fr", "wo")}
+    for code, watcher in watchers.items():
+        watcher.wait_for("progress", f"waiting in {code}")
+        assert f'action="/app/jobs/{job.id}/pause"' in watcher.wait_for("actions")
+    jobs.pause(job, by=cast.owner)
+    for code, watcher in watchers.items():
+        watcher.wait_for("progress", f"paused in {code}")
         watcher.leave()
 
 
