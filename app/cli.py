@@ -222,11 +222,11 @@ def doctor(reap: bool) -> None:
         sys.exit(1)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("what", type=click.Choice(["chaos", "render"]))
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("what", type=click.Choice(["render"]))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(what: str, options: tuple[str, ...]) -> None:
-    """Measure: `bench chaos` kills workers in the middle of jobs, `bench render` times the making of cards."""
+    """Measure on this machine: `bench render` compares the making of a card with the plain way of making it."""
     from importlib import import_module
 
     sys.exit(import_module(f"bench.{what}").main(list(options)))

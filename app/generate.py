@@ -38,6 +38,7 @@ from app.intake import (
     write_problems_csv,
 )
 from app.models import Job, JobState, Organisation
+from app.sentences import say_n
 from app.settings import Settings
 
 LOOK_SECONDS = 0.2
@@ -205,11 +206,19 @@ def _write_problems(out: Path, refused: list[CheckedRow], columns: tuple[str, ..
 
 
 def _report(job: Job, out: Path, refused: int) -> None:
-    click.echo(f"{job.cards_generated} cards are in {out}.")
+    click.echo(say_n("%(n)s card is in %(out)s.", "%(n)s cards are in %(out)s.", job.cards_generated, out=out))
     if refused:
-        click.echo(f"{refused} rows were refused; the reasons are in {out / 'problems.csv'}.")
+        reasons = out / "problems.csv"
+        click.echo(
+            say_n(
+                "%(n)s row was refused; the reason is in %(reasons)s.",
+                "%(n)s rows were refused; the reasons are in %(reasons)s.",
+                refused,
+                reasons=reasons,
+            )
+        )
     if job.cards_failed:
-        click.echo(f"{job.cards_failed} cards could not be drawn:")
+        click.echo(say_n("%(n)s card could not be drawn:", "%(n)s cards could not be drawn:", job.cards_failed))
         for code, reason in jobs.failed_prints(job, limit=20):
             click.echo(f"  {code}: {reason}")
 

@@ -1,5 +1,6 @@
 """How gunicorn serves the portal: the configuration that `gunicorn -c python:app.webserver` reads."""
 
+import logging
 from importlib import import_module
 from threading import Thread
 
@@ -21,14 +22,13 @@ control_socket_disable = True  # its default place is shared by every gunicorn o
 # Who speaks for the client is decided in one place, by FIELDCARD_PROXIES; gunicorn itself believes no header.
 forwarded_allow_ips = ""
 
-# No query strings (they may carry a ticket), no addresses of clients, no referrers.
-accesslog = "-"
-access_log_format = "%(t)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
+accesslog = None  # the app writes its own (app/web/access_log.py), which names routes and never addresses
 loglevel = "warning"
 
 
 def post_worker_init(_worker: Worker) -> None:
-    """Load what draws previews while nobody waits for it: two seconds that the start does not have."""
+    """Say where the log goes, and load what draws previews while nobody waits for it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s web %(message)s")
     Thread(target=import_module, args=("app.rendering.side",), daemon=True).start()
 
 

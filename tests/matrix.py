@@ -17,7 +17,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app.database import db, spell, transaction, utc_now
-from app.domain import bearer, campaigns, drawing, imports, jobs, team
+from app.domain import bearer, drafts, drawing, imports, jobs, team
 from app.domain.access import Actor
 from app.domain.orders import StartOrder
 from app.factory import limiter
@@ -136,7 +136,7 @@ def settle(world: World, home: Path) -> None:
         client = Client(world.app).sign_in(actor)
         world.cookies[name] = client.cookie
         if name in ("editor", "admin"):
-            drafted = campaigns.keep_draft(None, {"name": "Kanaricampaign draft"}, by=actor)
+            drafted = drafts.keep(None, {"name": "Kanaricampaign draft"}, by=actor)
             world.drafts[name] = str(drafted)
     editor = db.session.get(User, people["editor"].user_id)
     world.tokens["expired"] = bearer.issue(editor, utc_now() - timedelta(days=1))

@@ -5,7 +5,6 @@ import secrets
 import unicodedata
 import uuid
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import ColumnElement, func, or_, select
 
@@ -19,7 +18,6 @@ from app.models import (
     FINISHED,
     SENSITIVE_TYPES,
     Campaign,
-    CampaignDraft,
     CampaignType,
     CardsStatus,
     Job,
@@ -280,32 +278,6 @@ def suggest_prefix(organisation_id: uuid.UUID, name: str) -> str:
     taken = set(db.session.scalars(select(Campaign.prefix).where(Campaign.organisation_id == organisation_id)))
     candidates = [start, *(f"{start[:6]}{number:02d}" for number in range(1, 100))]
     return next(prefix for prefix in candidates if prefix not in taken)
-
-
-@one_transaction
-def keep_draft(draft_id: uuid.UUID | None, answers: dict[str, Any], *, by: Actor) -> uuid.UUID:
-    """Keep the answers given so far and return the draft's id; only the person who answers can see them."""
-    require(by, "edit campaigns")
-    draft = find_draft(draft_id, by=by) if draft_id else None
-    if draft is None:
-        draft = CampaignDraft(organisation_id=by.organisation_id, user_id=by.user_id)
-        db.session.add(draft)
-    draft.answers = (draft.answers or {}) | answers
-    db.session.flush()
-    return draft.id
-
-
-def find_draft(draft_id: uuid.UUID, *, by: Actor) -> CampaignDraft | None:
-    """Return the person's own draft, None when there is none."""
-    draft = access.find(CampaignDraft, by, draft_id, to="edit campaigns")
-    return draft if draft.user_id == by.user_id else None
-
-
-@one_transaction
-def drop_draft(draft_id: uuid.UUID, *, by: Actor) -> None:
-    """Forget the answers, because the campaign exists now or nobody wants it."""
-    if draft := find_draft(draft_id, by=by):
-        db.session.delete(draft)
 
 
 def _as_it_is(campaign: Campaign) -> NewCampaign:

@@ -14,6 +14,7 @@ from app.database import db, one_transaction, settings, utc_now
 from app.domain import audit, campaigns, orders, quotas, repeats
 from app.domain.access import Actor, require
 from app.domain.errors import Conflict
+from app.domain.leases import RELEASED
 from app.domain.orders import StartOrder
 from app.models import (
     FINISHED,
@@ -111,11 +112,7 @@ def cancel(job: Job, *, by: Actor) -> None:
     """Make no further cards: what is not drawn is void and refunded, what is drawn is packaged and stays valid."""
     require(by, "generate cards")
     _move(job, {JobState.waiting, JobState.generating, JobState.paused}, JobState.packaging)
-    db.session.execute(
-        update(Chunk)
-        .where(Chunk.job_id == job.id, Chunk.state.in_([ChunkState.waiting, ChunkState.claimed]))
-        .values(state=ChunkState.void, lease_owner=None, lease_fence=None, lease_boot=None, lease_expires=None)
-    )
+    _void_chunks(job, ChunkState.waiting, ChunkState.claimed)
     refunded = void_prints(job, PrintState.pending, say("The job was cancelled before this card was drawn."), "cancel")
     drawn = _count(job, PrintState.drawn)
     db.session.execute(
@@ -136,11 +133,7 @@ def fail(job: Job, problem: Sentence) -> None:
     """End the job as failed inside the open transaction: every card void, every unit refunded."""
     for state in (PrintState.pending, PrintState.drawn):
         void_prints(job, state, problem, f"failed:{state}")
-    db.session.execute(
-        update(Chunk)
-        .where(Chunk.job_id == job.id, Chunk.state != ChunkState.void)
-        .values(state=ChunkState.void, lease_owner=None, lease_fence=None, lease_boot=None, lease_expires=None)
-    )
+    _void_chunks(job, ChunkState.waiting, ChunkState.claimed, ChunkState.settled)
     db.session.execute(
         update(Job)
         .where(Job.id == job.id, Job.state.in_(LIVE_STATES))
@@ -150,10 +143,7 @@ def fail(job: Job, problem: Sentence) -> None:
             chunks_left=0,
             problem=problem.to_json(),
             finished_at=utc_now(),
-            lease_owner=None,
-            lease_fence=None,
-            lease_boot=None,
-            lease_expires=None,
+            **RELEASED,
         )
     )
     campaigns.refresh_status(job.campaign_id)
@@ -250,6 +240,16 @@ def _move(job: Job, allowed: set[JobState], to: JobState) -> None:
         return
     db.session.refresh(job)
     raise Conflict(say("This job is %(state)s, so that cannot be done now.", state=job.state))
+
+
+def _void_chunks(job: Job, *states: ChunkState) -> None:
+    """Void the job's chunks in these states; whoever holds one has lost it."""
+    db.session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job.id, Chunk.state.in_(states))
+        .values(state=ChunkState.void, **RELEASED)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _count(job: Job, state: PrintState) -> int:

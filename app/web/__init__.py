@@ -9,9 +9,10 @@ from app.web.door import bp
 
 def init_app(app: Flask, babel: Babel, login: LoginManager) -> None:
     """Hang the portal's pages into the app, with its languages, its sign-in and its manners."""
-    from app.web import errors, forms, frame, headers, languages, pages, people_in
+    from app.web import access_log, errors, forms, frame, headers, languages, pages, people_in
 
     pages.load()
+    access_log.init_app(app)
     languages.init_app(app, babel)
     people_in.init_app(app, login)
     forms.init_app(app)

@@ -7,7 +7,7 @@ from flask import flash, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
-from app.domain import access, designs, ordering
+from app.domain import access, designs, drafts, ordering
 from app.domain import campaigns as rooms
 from app.domain.campaigns import NewCampaign, PrefixTaken
 from app.domain.errors import Invalid, NotFound, Refusal
@@ -131,7 +131,7 @@ def _take(step: str, draft_id: str | None) -> Answer:
     answers = _completed(_first_answers() | before, typed)
     if errors := _errors(step, answers):
         return _step_page(step, draft_id, answers | typed, errors), 422
-    kept = rooms.keep_draft(draft_id and _draft(draft_id).id, answers, by=actor())
+    kept = drafts.keep(draft_id and _draft(draft_id).id, answers, by=actor())
     following = "check" if request.form.get("then") == "check" else STEPS[STEPS.index(step) + 1]
     return go("web.new_campaign_step", draft_id=kept, step=following)
 
@@ -189,7 +189,7 @@ def _first_answers() -> Answers:
 
 def _draft(draft_id: str) -> CampaignDraft:
     """Return the reader's own draft; somebody else's is not found."""
-    draft = rooms.find_draft(draft_id, by=actor())
+    draft = drafts.find(draft_id, by=actor())
     if draft is None:
         raise NotFound()
     return draft
@@ -198,7 +198,7 @@ def _draft(draft_id: str) -> CampaignDraft:
 def _forget(draft_id: str) -> None:
     """Drop the draft; a second click finds it gone, which is as well."""
     try:
-        rooms.drop_draft(draft_id, by=actor())
+        drafts.drop(draft_id, by=actor())
     except NotFound:
         return
 

@@ -42,10 +42,7 @@ def signed(claims: dict, key: bytes | None = None, algorithm: str = "HS256", **h
 
 def unsigned(claims: dict, algorithm: str) -> str:
     parts = ({"alg": algorithm, "typ": bearer.KIND}, claims)
-    return (
-        ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
-        + "."
-    )
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
 
 def test_it_works(user):

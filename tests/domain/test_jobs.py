@@ -200,7 +200,7 @@ def test_a_card_that_cannot_be_drawn_is_refunded_alone(cast):
 
     db.session.refresh(job)
     assert (job.state, job.cards_generated, job.total_cards, job.quota_refunded) == (JobState.completed, 2, 3, 1)
-    (_code, reason), = jobs.failed_prints(job)
+    ((_code, reason),) = jobs.failed_prints(job)
     assert "𓀀" in str(reason)
     assert healthy()
 
@@ -340,5 +340,3 @@ def expire_leases() -> None:
     """Let every lease run out, as time would."""
     with transaction():
         db.session.execute(update(Chunk).where(Chunk.lease_fence.is_not(None)).values(lease_expires=0.0))
-
-

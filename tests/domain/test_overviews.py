@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from app.database import transaction
-from app.domain import campaigns, jobs, overviews
+from app.domain import drafts, jobs, overviews
 from app.domain.access import Actor
 from app.domain.orders import StartOrder
 from app.domain.overviews import Overview
@@ -82,7 +82,7 @@ def test_the_ledger_sums_to_the_balance_and_comes_oldest_first_to_take_away(cast
 
 
 def test_drafts_are_the_persons_own(cast):
-    campaigns.keep_draft(None, {"name": "Half"}, by=cast.owner)
+    drafts.keep(None, {"name": "Half"}, by=cast.owner)
 
     assert len(overviews.drafts_of(cast.owner)) == 1
     assert overviews.drafts_of(cast.editor) == overviews.drafts_of(cast.stranger) == []

@@ -17,9 +17,7 @@ from app.intake import FIELDS, PersonRow
 from app.models import AuditEntry, Beneficiary, Campaign, Enrolment
 from tests.cast import make_campaign
 
-AWA = PersonRow(
-    "Awa", "Ndiaye", "P-1", phone_number="+221771234567", zone="Plateau", custom={"village": "Mbour"}
-)
+AWA = PersonRow("Awa", "Ndiaye", "P-1", phone_number="+221771234567", zone="Plateau", custom={"village": "Mbour"})
 COUMBA = PersonRow("Coumba", "Sène", "P-2", date_of_birth=date(1990, 12, 31), gender="F")
 
 
@@ -109,9 +107,7 @@ def test_somebody_is_added_once(cast):
 def test_a_correction_says_everything_anew(cast):
     campaign = make_campaign(cast.owner)
     people.add_person(campaign, AWA, by=cast.editor)
-    people.correct_person(
-        person("P-1"), replace(AWA, last_name="Fall", zone=None, phone_number=None), by=cast.editor
-    )
+    people.correct_person(person("P-1"), replace(AWA, last_name="Fall", zone=None, phone_number=None), by=cast.editor)
 
     awa = person("P-1")
     assert (awa.last_name, awa.zone, awa.phone_number, awa.search_text) == ("Fall", "", None, "awa fall p-1 ")
@@ -181,11 +177,7 @@ JSON = st.recursive(
 )
 
 
-@given(
-    st.lists(
-        st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), JSON, max_size=6) | JSON, max_size=4
-    )
-)
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), JSON, max_size=6) | JSON, max_size=4))
 def test_nothing_sent_is_an_error_of_ours(items):
     try:
         rows = check_people(items, today=date(2026, 11, 22))

@@ -3,7 +3,7 @@
 import pytest
 
 from app.database import db
-from app.domain import campaigns, jobs
+from app.domain import campaigns, drafts, jobs
 from app.domain.orders import StartOrder
 from app.models import AuditEntry, Campaign, CampaignDraft
 from tests.cast import make_campaign, work_to_the_end
@@ -127,7 +127,7 @@ def test_another_type_brings_its_own_design_unless_one_was_chosen(cast, client):
 
 
 def test_a_step_cannot_be_jumped_over(cast, client):
-    draft = campaigns.keep_draft(None, {"name": "", "campaign_type": "vaccination"}, by=cast.editor)
+    draft = drafts.keep(None, {"name": "", "campaign_type": "vaccination"}, by=cast.editor)
 
     answer = client.sign_in(cast.editor).get(f"/app/campaigns/new/{draft}/check")
 
@@ -143,14 +143,14 @@ def test_a_forged_answer_is_refused_with_a_sentence(cast, client):
 
 
 def test_a_draft_belongs_to_the_person_who_began_it(cast, client):
-    draft = campaigns.keep_draft(None, {"name": "Half"}, by=cast.owner)
+    draft = drafts.keep(None, {"name": "Half"}, by=cast.owner)
 
     assert client.sign_in(cast.editor).get(f"/app/campaigns/new/{draft}/general").status == 404
     assert client.sign_in(cast.stranger).get(f"/app/campaigns/new/{draft}/general").status == 404
 
 
 def test_a_draft_can_be_discarded(cast, client):
-    campaigns.keep_draft(None, {"name": "Half a campaign"}, by=cast.editor)
+    drafts.keep(None, {"name": "Half a campaign"}, by=cast.editor)
 
     page = client.sign_in(cast.editor).get("/app/campaigns").submit("form[action$='/discard']")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from app.database import db, transaction
-from app.domain import campaigns, jobs
+from app.domain import drafts, jobs
 from app.domain.orders import StartOrder
 from app.models import ImportBatch, ImportState, Organisation
 from tests.cast import make_campaign, work_to_the_end
@@ -117,7 +117,7 @@ def test_files_that_are_ready_are_offered_and_the_fragment_stops_fetching(app, c
 
 
 def test_what_was_begun_can_be_continued_by_its_owner_only(cast, client):
-    campaigns.keep_draft(None, {"name": "Half a campaign"}, by=cast.owner)
+    drafts.keep(None, {"name": "Half a campaign"}, by=cast.owner)
 
     assert "Half a campaign" in client.sign_in(cast.owner).get("/app/").text
     assert "Half a campaign" not in client.sign_in(cast.editor).get("/app/").text

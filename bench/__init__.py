@@ -1,0 +1,1 @@
+"""Measurements, as ratios within one run on one machine; `fieldcard bench` runs them."""
