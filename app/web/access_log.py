@@ -9,10 +9,11 @@ import time
 from flask import Flask, Response, g, request
 
 log = logging.getLogger("fieldcard.access")
+UNREMARKABLE = {"static", "web.healthz"}  # asked for all the time, and saying nothing about anybody
 
 
 def init_app(app: Flask) -> None:
-    """Log every answer of the app but those to static files."""
+    """Log every answer of the app but the unremarkable ones."""
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -22,7 +23,7 @@ def _begin() -> None:
 
 
 def _end(answer: Response) -> Response:
-    if request.endpoint != "static":
+    if request.endpoint not in UNREMARKABLE:
         route = request.url_rule.rule if request.url_rule else "(no such page)"
         spent = (time.perf_counter() - g.get("began", time.perf_counter())) * 1000
         log.info("%s %s %s %.0f ms", request.method, route, answer.status_code, spent)
