@@ -101,7 +101,7 @@ def marked_constants(trees: dict[Path, ast.Module]) -> set[str]:
 
 
 def test_it_works(app) -> None:
-    with app.test_request_context():
+    with app.test_request_context(headers={"Accept-Language": "en"}):
         assert in_words(say("The file is empty. Choose the spreadsheet that holds your list.")).startswith("The file")
         with force_locale("fr"):
             assert in_words(say("First name")) == next(

@@ -63,7 +63,7 @@ def find(model: type[Row], actor: Actor, outer: str | uuid.UUID, *, to: str, by:
 
 
 def confine(organisation_id: uuid.UUID) -> None:
-    """From here on, let this session see rows of one organisation only: the net below `find`."""
+    """From here on, see rows of one organisation only in the open database session: the net below `find`."""
     db.session.info["organisation_id"] = organisation_id
 
 

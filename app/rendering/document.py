@@ -1,7 +1,7 @@
 """Finished pages bound into one PDF: dates, title and language from the job, nothing that runs, same bytes again."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -28,8 +28,11 @@ def bind(pages: Iterable[Finished], out: BinaryIO, job: JobFacts) -> None:
             source.close()
 
 
-def save(pdf: pikepdf.Pdf, out: BinaryIO | Path, job: JobFacts) -> None:
-    """Write the PDF with the job's title, language and date; print dialogues start at full size."""
+def save(pdf: pikepdf.Pdf, out: BinaryIO | Path, job: JobFacts, checkpoint: Callable[[], None] = lambda: None) -> None:
+    """Write the PDF with the job's title, language and date; print dialogues start at full size.
+
+    `checkpoint` is called now and then, for thousands of pages take a while, and may raise to stop.
+    """
     title = job.campaign_name if job.campaign_name and not job.sensitive else "Cards"
     pdf.docinfo = pdf.make_indirect(
         Dictionary(
@@ -49,6 +52,7 @@ def save(pdf: pikepdf.Pdf, out: BinaryIO | Path, job: JobFacts) -> None:
         deterministic_id=True,
         object_stream_mode=pikepdf.ObjectStreamMode.generate,
         linearize=False,
+        progress=lambda _percent: checkpoint(),
     )
 
 

@@ -95,15 +95,15 @@ def _pdf(
             _gather(job, chunks[start : start + GATHERED], open_piece, part, checkpoint)
             parts.append(opened.enter_context(pikepdf.open(part)))
 
-        cards = _cards(design, parts)
+        cards = _cards(design, parts, checkpoint)
         if job.sheet is None:
             for front, back in cards:
                 pdf.pages.append(front)
                 pdf.pages.append(back)
         else:
             sheet.impose(pdf, cards, design.size_mm)
-        document.save(pdf, path, job)
-    return _measure("pdf", (path,), open_piece)
+        document.save(pdf, path, job, checkpoint)
+    return _measure("pdf", (path,), open_piece, checkpoint)
 
 
 def _gather(
@@ -122,14 +122,15 @@ def _gather(
             if len(source.pages) != 2 * drawn:
                 raise ValueError(f"{chunk.pages_key} has {len(source.pages)} pages for {drawn} cards")
             pdf.pages.extend(source.pages)
-        document.save(pdf, path, job)
+        document.save(pdf, path, job, checkpoint)
 
 
-def _cards(design: Design, parts: Sequence[pikepdf.Pdf]) -> Iterator[sheet.Pair]:
+def _cards(design: Design, parts: Sequence[pikepdf.Pdf], checkpoint: Callable[[], None]) -> Iterator[sheet.Pair]:
     """Yield front and back of each card; a shared back is always the same page, so that it is stored once."""
     shared_back = None
     for part in parts:
         for index in range(0, len(part.pages), 2):
+            checkpoint()
             back = part.pages[index + 1]
             if design.back_is_shared:
                 shared_back = back = shared_back or back
