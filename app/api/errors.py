@@ -44,7 +44,7 @@ SAID = {
 @singledispatch
 def answer(_error: Exception) -> Response:
     """Return the answer to a request that was refused or went wrong; what nobody expected is logged."""
-    log.exception("Request %s to %s failed.", request_id(), request.path)
+    log.exception("Request %s to %s failed.", request_id(), request.url_rule)
     return _answer(500, SAID[500], "internal_server_error")
 
 
@@ -96,7 +96,7 @@ def _http_error(error: HTTPException) -> Response:
 
 @answer.register
 def _busy(_error: OperationalError | PoolTimeout) -> Response:
-    log.warning("Request %s to %s found the database away.", request_id(), request.path, exc_info=True)
+    log.warning("Request %s to %s found the database away.", request_id(), request.url_rule, exc_info=True)
     made = _answer(503, SAID[503], "busy")
     made.headers["Retry-After"] = str(BUSY_SECONDS)
     return made

@@ -5,6 +5,7 @@ import secrets
 import unicodedata
 import uuid
 from dataclasses import dataclass, replace
+from itertools import chain, count
 
 from sqlalchemy import ColumnElement, func, or_, select
 
@@ -14,6 +15,7 @@ from app.domain.access import Actor, require
 from app.domain.codes import is_prefix
 from app.domain.errors import Conflict, Invalid, NotFound, QuotaExceeded, Refusal
 from app.domain.orders import DPIS
+from app.domain.people_checks import unprintable
 from app.models import (
     FINISHED,
     SENSITIVE_TYPES,
@@ -28,7 +30,8 @@ from app.sentences import Sentence, say
 NAME_LENGTH = (2, 200)
 LANGUAGES = ("fr", "en", "wo")
 LARGEST_NUMBER = 2**31 - 1
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+LONGEST_PREFIX = 8
+SEVERAL_LINES = re.compile(r"[\t\r\n\u2028\u2029]")
 
 
 class PrefixTaken(Refusal):
@@ -184,9 +187,9 @@ def check(wanted: NewCampaign) -> None:
     problems: dict[str, Sentence] = {}
     if not NAME_LENGTH[0] <= len(name) <= NAME_LENGTH[1]:
         problems["name"] = say("Give the campaign a name of 2 to 200 characters.")
-    elif CONTROL.search(name):
+    elif unprintable(name) or SEVERAL_LINES.search(name):
         problems["name"] = say("The name contains a character that cannot be printed. Type it again.")
-    if wanted.description and CONTROL.search(re.sub(r"[\r\n\t]", " ", wanted.description)):
+    if wanted.description and unprintable(wanted.description):
         problems["description"] = say("The description contains a character that cannot be printed. Type it again.")
     if wanted.campaign_type not in set(CampaignType):
         problems["campaign_type"] = say("Choose what the campaign is for.")
@@ -213,7 +216,8 @@ def refuse_archived(campaign: Campaign) -> None:
 def refresh_status(campaign_id: uuid.UUID) -> None:
     """Work the campaign's cards_status out again, inside the open transaction."""
     db.session.flush()
-    campaign = db.session.get(Campaign, campaign_id, populate_existing=True)
+    # PostgreSQL: two jobs that end at once take turns here, or each would still see the other alive.
+    campaign = db.session.get(Campaign, campaign_id, populate_existing=True, with_for_update=True)
     mine = select(Job.state).where(Job.campaign_id == campaign_id)
     lives = db.session.scalar(mine.where(Job.state.not_in(FINISHED)).limit(1))
     last = db.session.scalar(mine.order_by(Job.created_at.desc(), Job.id.desc()).limit(1))
@@ -276,8 +280,8 @@ def suggest_prefix(organisation_id: uuid.UUID, name: str) -> str:
     start = ("".join(word[0] for word in words) if len(words) > 2 else "".join(words))[:6] or "CARD"
     start = start.ljust(3, "X")
     taken = set(db.session.scalars(select(Campaign.prefix).where(Campaign.organisation_id == organisation_id)))
-    candidates = [start, *(f"{start[:6]}{number:02d}" for number in range(1, 100))]
-    return next(prefix for prefix in candidates if prefix not in taken)
+    numbered = (f"{start[: LONGEST_PREFIX - len(digits)]}{digits}" for digits in map("{:02d}".format, count(1)))
+    return next(prefix for prefix in chain([start], numbered) if prefix not in taken)
 
 
 def _as_it_is(campaign: Campaign) -> NewCampaign:

@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
 
 from app.database import db, one_transaction, utc_now
 from app.domain import jobs, leases
 from app.domain.leases import RELEASED, Holder, LeaseLost
 from app.models import Chunk, ChunkState, Job, JobState, Print, PrintState
 from app.rendering.chunk import DrawnCard, FailedCard
-from app.sentences import Sentence, say
+from app.sentences import Sentence
 
 CHILD_FROM_ATTEMPT = 3
-MOST_ATTEMPTS = 5
+MOST_ATTEMPTS = 7  # two in the worker itself, five in a child
+MOST_PACKAGINGS = 20  # a packaging that kills its worker cannot be told from a worker that was killed
 LOOK_AT = 20
+CLAIMABLE_JOBS = (JobState.waiting, JobState.generating)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def claim_chunk(owner: str, *, only: uuid.UUID | None = None) -> ChunkClaim | No
     The organisation with the fewest chunks in hand comes first, then the oldest job, so that a small job does
     not wait behind a large one.
     """
-    for job_id, number in _waiting_chunks(only):
-        if claim := _take_chunk(job_id, number, owner):
+    for job_id in _jobs_with_chunks(only):
+        if claim := _take_chunk(job_id, owner):
             return claim
     return None
 
@@ -94,7 +96,7 @@ def settle(claim: ChunkClaim, pieces: Pieces, results: Sequence[DrawnCard | Fail
     for ordinal, card in enumerate(results, claim.first_ordinal):
         if isinstance(card, FailedCard):
             jobs.void_prints(job, PrintState.pending, card.reason, f"card:{ordinal}", [ordinal])
-    _go_on(job)
+    jobs.go_on(job)
 
 
 @one_transaction
@@ -104,23 +106,28 @@ def give_up(claim: ChunkClaim, problem: Sentence) -> None:
     _settle_chunk(claim, None, state=ChunkState.void)
     ordinals = range(claim.first_ordinal, claim.first_ordinal + claim.cards)
     jobs.void_prints(job, PrintState.pending, problem, f"chunk:{claim.number}", list(ordinals))
-    _go_on(job)
+    jobs.go_on(job)
 
 
 @one_transaction
 def hand_back(claim: ChunkClaim | PackagingClaim, *, counts: bool) -> None:
-    """Let somebody else do it. `counts` says whether this was an attempt: a stopping worker's is not."""
-    table, values = claim.holder.table, dict(RELEASED)
+    """Let somebody else do it at once. `counts` says whether this was an attempt: a stopping worker's is not."""
+    values = {"attempts": claim.attempts - (not counts), **RELEASED}
     if isinstance(claim, ChunkClaim):
         values["state"] = ChunkState.waiting
-    if not counts:
-        values["attempts"] = table.attempts - 1
-    db.session.execute(
-        update(table)
-        .where(*claim.holder.row, table.lease_fence == claim.holder.fence)
-        .values(**values)
-        .execution_options(synchronize_session=False)
-    )
+    _change_held(claim, values)
+
+
+@one_transaction
+def let_rest(claim: ChunkClaim | PackagingClaim) -> None:
+    """Leave it alone for a lease, and count no attempt: a full or absent disk is not its fault, nor the others'."""
+    _change_held(claim, {"attempts": claim.attempts - 1, "lease_expires": leases.end_of_a_lease()})
+
+
+@one_transaction
+def shield(claim: ChunkClaim) -> None:
+    """Count no attempt yet: what is drawn in a child cannot kill its worker, so a worker's death says nothing."""
+    _change_held(claim, {"attempts": claim.attempts - 1})
 
 
 @one_transaction
@@ -138,7 +145,8 @@ def count_death(claim: ChunkClaim, ordinal: int) -> int:
 
 def work_waits() -> bool:
     """Return whether a worker would find a chunk or a packaging to claim now."""
-    chunk = select(Chunk.number).join(Job, Job.id == Chunk.job_id).where(*_claimable()).limit(1)
+    open_chunks = (Job.state.in_(CLAIMABLE_JOBS), _open_chunk())
+    chunk = select(Chunk.number).join(Job, Job.id == Chunk.job_id).where(*open_chunks).limit(1)
     packaging = select(Job.id).where(Job.state == JobState.packaging, leases.free(Job)).limit(1)
     return db.session.execute(chunk).first() is not None or db.session.execute(packaging).first() is not None
 
@@ -150,61 +158,66 @@ def unstick() -> None:
     stuck = select(Job).where(Job.state == JobState.generating, ~left.exists())
     for job in list(db.session.scalars(stuck)):
         db.session.execute(update(Job).where(Job.id == job.id).values(chunks_left=0))
-        _go_on(job)
+        jobs.go_on(job)
 
 
-def _claimable() -> tuple[Any, ...]:
-    return (
-        Job.state.in_([JobState.waiting, JobState.generating]),
-        or_(
-            Chunk.state == ChunkState.waiting,
-            and_(Chunk.state == ChunkState.claimed, leases.free(Chunk)),
-        ),
+def _open_chunk() -> ColumnElement[bool]:
+    """Return the condition that a chunk waits, or that whoever claimed it has lost it."""
+    return or_(Chunk.state == ChunkState.waiting, and_(Chunk.state == ChunkState.claimed, leases.free(Chunk)))
+
+
+def _change_held(claim: ChunkClaim | PackagingClaim, values: dict[str, Any]) -> None:
+    """Change the claimed row if it is still ours; nothing happens when it is not."""
+    table = claim.holder.table
+    db.session.execute(
+        update(table)
+        .where(*claim.holder.row, table.lease_fence == claim.holder.fence)
+        .values(**values)
+        .execution_options(synchronize_session=False)
     )
 
 
-def _waiting_chunks(only: uuid.UUID | None) -> list[tuple[uuid.UUID, int]]:
-    wanted = _claimable() if only is None else (*_claimable(), Job.id == only)
+def _jobs_with_chunks(only: uuid.UUID | None) -> list[uuid.UUID]:
+    """Return jobs that have a chunk to claim: of the organisation with the fewest in hand first, then the oldest."""
     in_hand = (
         select(Chunk.organisation_id, func.count().label("held"))
         .where(Chunk.state == ChunkState.claimed, ~leases.free(Chunk))
         .group_by(Chunk.organisation_id)
         .subquery()
     )
-    first = (
-        select(Chunk.job_id, func.min(Chunk.number).label("number"))
-        .join(Job, Job.id == Chunk.job_id)
-        .where(*wanted)
-        .group_by(Chunk.job_id)
-        .subquery()
+    waiting = select(Chunk.number).where(Chunk.job_id == Job.id, _open_chunk()).exists()
+    wanted = [Job.state.in_(CLAIMABLE_JOBS), waiting]
+    if only is not None:
+        wanted.append(Job.id == only)
+    return list(
+        db.session.scalars(
+            select(Job.id)
+            .outerjoin(in_hand, in_hand.c.organisation_id == Job.organisation_id)
+            .where(*wanted)
+            .order_by(func.coalesce(in_hand.c.held, 0), Job.created_at, Job.id)
+            .limit(LOOK_AT)
+        )
     )
-    rows = db.session.execute(
-        select(first.c.job_id, first.c.number)
-        .join(Job, Job.id == first.c.job_id)
-        .outerjoin(in_hand, in_hand.c.organisation_id == Job.organisation_id)
-        .order_by(func.coalesce(in_hand.c.held, 0), Job.created_at, Job.id)
-        .limit(LOOK_AT)
-    )
-    return [(row.job_id, row.number) for row in rows]
 
 
 @one_transaction
-def _take_chunk(job_id: uuid.UUID, number: int, owner: str) -> ChunkClaim | None:
-    started = db.session.scalar(
+def _take_chunk(job_id: uuid.UUID, owner: str) -> ChunkClaim | None:
+    """Take the job's next chunk. The job's row is locked first, so that workers woken together take one each."""
+    organisation_id = db.session.scalar(
         update(Job)
-        .where(Job.id == job_id, Job.state.in_([JobState.waiting, JobState.generating]))
+        .where(Job.id == job_id, Job.state.in_(CLAIMABLE_JOBS))
         .values(state=JobState.generating, started_at=func.coalesce(Job.started_at, utc_now()))
         .returning(Job.organisation_id)
         .execution_options(synchronize_session=False)
     )
-    if started is None:
+    if organisation_id is None:
         return None
+    number = db.session.scalar(select(func.min(Chunk.number)).where(Chunk.job_id == job_id, _open_chunk()))
     row = (Chunk.job_id == job_id, Chunk.number == number)
     values = leases.taken(owner)
-    open_state = or_(Chunk.state == ChunkState.waiting, and_(Chunk.state == ChunkState.claimed, leases.free(Chunk)))
     taken = db.session.execute(
         update(Chunk)
-        .where(*row, open_state)
+        .where(*row, _open_chunk())
         .values(state=ChunkState.claimed, attempts=Chunk.attempts + 1, **values)
         .returning(Chunk.first_ordinal, Chunk.cards, Chunk.attempts)
         .execution_options(synchronize_session=False)
@@ -212,7 +225,7 @@ def _take_chunk(job_id: uuid.UUID, number: int, owner: str) -> ChunkClaim | None
     if taken is None:
         return None
     holder = Holder(Chunk, row, values["lease_fence"])
-    return ChunkClaim(started, job_id, number, taken.first_ordinal, taken.cards, taken.attempts, holder)
+    return ChunkClaim(organisation_id, job_id, number, taken.first_ordinal, taken.cards, taken.attempts, holder)
 
 
 @one_transaction
@@ -271,21 +284,6 @@ def _keep_drawn(claim: ChunkClaim, results: Sequence[DrawnCard | FailedCard]) ->
             .values(state=PrintState.drawn, files=bindparam("members")),
             rows,
         )
-
-
-def _go_on(job: Job) -> None:
-    """Send the job to packaging when its last chunk is counted off; fail it when no card could be drawn."""
-    db.session.refresh(job)
-    if job.chunks_left > 0 or job.state != JobState.generating:
-        return
-    if job.cards_drawn == 0:
-        jobs.fail(job, say("None of the cards could be drawn. Look at the reason given for each card."))
-        return
-    db.session.execute(
-        update(Job)
-        .where(Job.id == job.id, Job.state == JobState.generating, Job.chunks_left == 0)
-        .values(state=JobState.packaging)
-    )
 
 
 def _check_fence(claim: ChunkClaim) -> None:

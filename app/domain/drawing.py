@@ -37,10 +37,11 @@ def draw(claim: ChunkClaim, *, stopping: Callable[[], bool]) -> bool:
     """Draw the chunk and settle it; return whether the claim led anywhere.
 
     A chunk that failed twice is drawn in a child process, so that a card that kills its process is found out. One
-    that fails five times without a culprit is voided whole. A stopping worker, or a full disk, hands it back.
+    that fails five times there without a culprit is voided whole. A stopping worker hands it back; on a full disk it
+    rests.
     """
     if claim.attempts > MOST_ATTEMPTS:
-        claims.give_up(claim, say("This card could not be drawn, although it was tried five times."))
+        claims.give_up(claim, say("This card could not be drawn, although it was tried several times."))
         return True
     try:
         work = gather(claim)
@@ -55,9 +56,8 @@ def draw(claim: ChunkClaim, *, stopping: Callable[[], bool]) -> bool:
         claims.hand_back(claim, counts=False)
         return False
     except OSError:
-        log.exception("Chunk %s of job %s could not be written; it goes back.", claim.number, claim.job_id)
-        claims.hand_back(claim, counts=False)
-        return False
+        log.exception("Chunk %s of job %s could not be written; it rests for a while.", claim.number, claim.job_id)
+        claims.let_rest(claim)
     except Exception:
         log.exception("Chunk %s of job %s failed at attempt %s.", claim.number, claim.job_id, claim.attempts)
         claims.hand_back(claim, counts=True)
@@ -133,6 +133,7 @@ def _results(
     claim: ChunkClaim, work: ChunkWork, folder: Path, checkpoint: Callable[[], None]
 ) -> Sequence[DrawnCard | FailedCard]:
     if claim.attempts >= CHILD_FROM_ATTEMPT:
+        claims.shield(claim)
         return isolation.draw_in_child(work.job, work.design, work.cards, folder, checkpoint, _deaths(claim))
     with (folder / "zip").open("wb") as zip_out, (folder / "pages").open("wb") as pages_out:
         return draw_chunk(work.job, work.design, work.cards, zip_out, pages_out, checkpoint)

@@ -12,7 +12,7 @@ from app import files
 from app.database import db, settings, spell, utc_now
 from app.domain import designs, orders, quotas, tokens
 from app.domain.orders import StartOrder
-from app.models import LIVE, Beneficiary, Campaign, Card, Enrolment, Job, JobState, Organisation
+from app.models import Beneficiary, Campaign, Enrolment, Job, JobState, Organisation
 from app.rendering import chunk, sheet
 from app.rendering.design import Design
 from app.rendering.facts import CardFacts, JobFacts
@@ -144,11 +144,10 @@ def _facts(campaign: Campaign, person: Beneficiary) -> CardFacts:
 
 
 def _lacking(campaign: Campaign) -> Select[tuple[Beneficiary]]:
-    has_card = select(Card.person_id).where(Card.campaign_id == campaign.id, Card.state.in_(LIVE))
     return (
         select(Beneficiary)
         .join(Enrolment, Enrolment.person_id == Beneficiary.id)
-        .where(Enrolment.campaign_id == campaign.id, Beneficiary.id.not_in(has_card))
+        .where(Enrolment.campaign_id == campaign.id, ~orders.has_live_card())
     )
 
 

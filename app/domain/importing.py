@@ -22,7 +22,7 @@ from app.domain.access import Actor
 from app.domain.errors import NotFound, Refusal
 from app.domain.import_rows import ROWS_AT_ONCE, Tally
 from app.domain.imports import WORKING
-from app.domain.leases import RELEASED, Checkpoint, Holder, LeaseLost, free, taken
+from app.domain.leases import RELEASED, Checkpoint, Holder, LeaseLost, end_of_a_lease, free, taken
 from app.domain.workshop import Stopping, workbench
 from app.intake import (
     FULL_NAME,
@@ -95,10 +95,9 @@ def go_on(claim: ImportClaim, *, stopping: Callable[[], bool]) -> bool:
         _hand_back(claim, counts=False)
         return False
     except OSError:
-        # A full or absent disk is not the list's fault: it waits for the next tick, however long that takes.
-        log.exception("Import %s could not be read or written; it goes back.", claim.batch_id)
-        _hand_back(claim, counts=False)
-        return False
+        # A full or absent disk is neither the list's fault nor that of the work behind it.
+        log.exception("Import %s could not be read or written; it rests for a while.", claim.batch_id)
+        _let_rest(claim)
     except Exception:
         log.exception("Import %s failed at attempt %s.", claim.batch_id, claim.attempts)
         _hand_back(claim, counts=True)
@@ -284,10 +283,19 @@ def _end(claim: ImportClaim, state: ImportState, found: Mapping[str, Any] | None
 @one_transaction
 def _hand_back(claim: ImportClaim, *, counts: bool) -> None:
     """Let somebody else do it. `counts` says whether this was an attempt: a stopping worker's is not."""
-    attempts = ImportBatch.attempts if counts else ImportBatch.attempts - 1
+    _change_held(claim, {"attempts": ImportBatch.attempts if counts else ImportBatch.attempts - 1, **RELEASED})
+
+
+@one_transaction
+def _let_rest(claim: ImportClaim) -> None:
+    """Leave it alone for a lease, and count no attempt."""
+    _change_held(claim, {"attempts": ImportBatch.attempts - 1, "lease_expires": end_of_a_lease()})
+
+
+def _change_held(claim: ImportClaim, values: dict[str, Any]) -> None:
     db.session.execute(
         update(ImportBatch)
         .where(*claim.holder.row, ImportBatch.lease_fence == claim.holder.fence)
-        .values(attempts=attempts, **RELEASED)
+        .values(**values)
         .execution_options(synchronize_session=False)
     )

@@ -20,7 +20,11 @@ MIGRATIONS = ROOT / "migrations"
 def bare_app(settings: Settings) -> Flask:
     """Return an app that knows the database and nothing else, for what must be quick."""
     app = Flask("app")
-    app.config.update(FIELDCARD=settings, SQLALCHEMY_DATABASE_URI=settings.database)
+    app.config.update(
+        FIELDCARD=settings,
+        SQLALCHEMY_DATABASE_URI=settings.database,
+        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
+    )
     db.init_app(app)
     return app
 

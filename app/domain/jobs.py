@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import func, select, update
 
-from app.database import db, one_transaction, settings, utc_now
+from app.database import db, one_transaction, utc_now
 from app.domain import audit, campaigns, orders, quotas, repeats
 from app.domain.access import Actor, require
 from app.domain.errors import Conflict
@@ -99,11 +99,7 @@ def resume(job: Job, *, by: Actor) -> None:
     """Go on where the job was paused."""
     require(by, "generate cards")
     _move(job, {JobState.paused}, JobState.generating)
-    db.session.execute(
-        update(Job)
-        .where(Job.id == job.id, Job.state == JobState.generating, Job.chunks_left == 0)
-        .values(state=JobState.packaging)
-    )
+    go_on(job)
     audit.note(by, "job.resumed", "job", job.id)
 
 
@@ -127,6 +123,25 @@ def cancel(job: Job, *, by: Actor) -> None:
     )
     campaigns.refresh_status(job.campaign_id)
     audit.note(by, "job.cancelled", "job", job.id, refunded=refunded, kept=drawn)
+
+
+def go_on(job: Job) -> None:
+    """Send the job to packaging when its last chunk is counted off; fail it when no card could be drawn.
+
+    Inside the open transaction; a job that is paused, or has chunks left, stays as it is.
+    """
+    db.session.refresh(job)
+    if job.chunks_left > 0 or job.state != JobState.generating:
+        return
+    if job.cards_drawn == 0:
+        fail(job, say("None of the cards could be drawn. Look at the reason given for each card."))
+        return
+    db.session.execute(
+        update(Job)
+        .where(Job.id == job.id, Job.state == JobState.generating, Job.chunks_left == 0)
+        .values(state=JobState.packaging)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def fail(job: Job, problem: Sentence) -> None:
@@ -177,7 +192,8 @@ def void_prints(
     )
     if charged:
         db.session.execute(update(Job).where(Job.id == job.id).values(quota_refunded=Job.quota_refunded + charged))
-        quotas.refund(job.organisation_id, job.id, charged, str(problem), cause)
+        # The ledger can never be changed, and a card's problem may name a person: so it is not repeated there.
+        quotas.refund(job.organisation_id, job.id, charged, "Cards that were not made", cause)
     return charged
 
 
@@ -247,7 +263,7 @@ def _void_chunks(job: Job, *states: ChunkState) -> None:
     db.session.execute(
         update(Chunk)
         .where(Chunk.job_id == job.id, Chunk.state.in_(states))
-        .values(state=ChunkState.void, **RELEASED)
+        .values(state=ChunkState.void, pieces=None, **RELEASED)
         .execution_options(synchronize_session=False)
     )
 
@@ -260,8 +276,3 @@ def _rate(job: Job, done: int, now: datetime) -> float | None:
     if not job.started_at or not done or job.state not in (JobState.generating, JobState.packaging):
         return None
     return done / max(0.5, (now - job.started_at).total_seconds())
-
-
-def largest_job() -> int:
-    """Return how many cards one job may make here."""
-    return settings().max_job_cards

@@ -19,6 +19,9 @@ from sqlalchemy import ColumnElement, Double, cast, func, or_, update
 from app.database import db, settings, transaction
 from app.models.base import Leased
 
+Checkpoint = Callable[[], None]
+BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class LeaseLost(Exception):
     """Somebody else holds this work now, or nobody may: stop, and leave no trace."""
@@ -47,13 +50,17 @@ def overdue(table: type[Leased]) -> ColumnElement[bool]:
 
 def taken(owner: str) -> dict[str, Any]:
     """Return the values that make the row `owner`'s for the length of a lease, under a fresh fence."""
-    boot, now = _clock()
     return {
         "lease_owner": owner,
         "lease_fence": uuid.uuid4(),
-        "lease_boot": boot,
-        "lease_expires": now + settings().lease_seconds,
+        "lease_boot": _clock()[0],
+        "lease_expires": end_of_a_lease(),
     }
+
+
+def end_of_a_lease() -> Any:
+    """Return when a lease that begins now ends, for the database to write down."""
+    return _clock()[1] + settings().lease_seconds
 
 
 RELEASED: dict[str, None] = dict.fromkeys(("lease_owner", "lease_fence", "lease_boot", "lease_expires"))
@@ -61,12 +68,11 @@ RELEASED: dict[str, None] = dict.fromkeys(("lease_owner", "lease_fence", "lease_
 
 def renew(holder: Holder) -> bool:
     """Hold on for another lease; False when the hold was lost."""
-    _, now = _clock()
     with transaction() as session:
         changed = session.execute(
             update(holder.table)
             .where(*holder.row, holder.table.lease_fence == holder.fence)
-            .values(lease_expires=now + settings().lease_seconds)
+            .values(lease_expires=end_of_a_lease())
             .execution_options(synchronize_session=False)
         )
     return changed.rowcount == 1
@@ -125,7 +131,7 @@ class Heartbeat:
 def _clock() -> tuple[str, Any]:
     if db.engine.dialect.name == "postgresql":
         return "postgresql", cast(func.extract("epoch", func.clock_timestamp()), Double)
-    return _boot_id(), time.clock_gettime(_BOOTTIME)
+    return _boot_id(), time.clock_gettime(BOOTTIME)
 
 
 @cache
@@ -133,7 +139,3 @@ def _boot_id() -> str:
     """Return the id of this run of the machine (Linux); elsewhere one per process, so that restarts expire leases."""
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else str(uuid.uuid4())
-
-
-_BOOTTIME: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-Checkpoint = Callable[[], None]

@@ -89,6 +89,14 @@ def countries() -> tuple[str, ...]:
     return tuple(sorted(SUPPORTED_REGIONS))
 
 
+def by_name(name: str) -> Organisation:
+    """Return the organisation of this name. Raises NotFound with a sentence when there is none."""
+    found = db.session.scalar(select(Organisation).where(Organisation.name == name))
+    if found is None:
+        raise NotFound(say("There is no organisation named %(name)s.", name=name))
+    return found
+
+
 def checked_name(name: str) -> str:
     """Return the organisation's name as it is kept. Raises Invalid when it is too short or too long."""
     plain = one_line(name)
@@ -130,11 +138,3 @@ def _keep_logo(png: bytes | None, by: Actor) -> None:
     organisation.logo = png
     action = "organisation.logo_saved" if png else "organisation.logo_removed"
     audit.note(by, action, "organisation", organisation.id, bytes=len(png or b""))
-
-
-def by_name(name: str) -> Organisation:
-    """Return the organisation of this name. Raises NotFound with a sentence when there is none."""
-    found = db.session.scalar(select(Organisation).where(Organisation.name == name))
-    if found is None:
-        raise NotFound(say("There is no organisation named %(name)s.", name=name))
-    return found

@@ -14,9 +14,9 @@ from app import files
 from app.database import db, one_transaction, utc_now
 from app.domain import audit, campaigns, claims, designs, jobs
 from app.domain.access import Actor
-from app.domain.claims import MOST_ATTEMPTS, PackagingClaim
+from app.domain.claims import MOST_PACKAGINGS, PackagingClaim
 from app.domain.drawing import job_facts, token_of
-from app.domain.leases import RELEASED, LeaseLost
+from app.domain.leases import RELEASED, Checkpoint, LeaseLost
 from app.domain.workshop import Stopping, workbench
 from app.models import (
     Artifact,
@@ -52,37 +52,42 @@ class Parcel:
 def finish(claim: PackagingClaim, *, stopping: Callable[[], bool]) -> bool:
     """Package the job and end it; return whether the claim led anywhere.
 
-    After five attempts the job fails, and everything is refunded.
+    After many attempts the job fails, and everything is refunded.
     """
-    if claim.attempts > MOST_ATTEMPTS:
+    if claim.attempts > MOST_PACKAGINGS:
         _fail(claim)
         return True
     try:
-        parcel = gather(claim)
         with workbench(claim.holder, stopping) as (folder, checkpoint):
+            parcel = gather(claim, checkpoint)
             made = package(parcel.job, parcel.design, parcel.chunks, files.store().open, folder, checkpoint)
-            artifacts = [_stored(claim, file) for file in made]
+            artifacts = [_stored(claim, file, checkpoint) for file in made]
         _issue(claim, artifacts)
     except LeaseLost:
         log.info("Job %s is packaged by another worker now.", claim.job_id)
-    except (Stopping, OSError) as stop:
-        if isinstance(stop, OSError):
-            log.exception("The files of job %s could not be written; trying again later.", claim.job_id)
-        claims.hand_back(claim, counts=isinstance(stop, FileNotFoundError))
+    except Stopping:
+        claims.hand_back(claim, counts=False)
         return False
+    except FileNotFoundError:
+        log.exception("A piece of job %s is missing at attempt %s.", claim.job_id, claim.attempts)
+        claims.hand_back(claim, counts=True)
+    except OSError:
+        log.exception("The files of job %s could not be written; it rests for a while.", claim.job_id)
+        claims.let_rest(claim)
     except Exception:
         log.exception("Packaging job %s failed at attempt %s.", claim.job_id, claim.attempts)
         claims.hand_back(claim, counts=True)
     return True
 
 
-def gather(claim: PackagingClaim) -> Parcel:
+def gather(claim: PackagingClaim, checkpoint: Checkpoint) -> Parcel:
     """Return what was drawn, chunk by chunk in card order, and let go of the database."""
     job = db.session.get(Job, claim.job_id)
     campaign = db.session.get(Campaign, job.campaign_id)
     settled = (Chunk.job_id == job.id, Chunk.state == ChunkState.settled)
     chunks = []
     for chunk in db.session.scalars(select(Chunk).where(*settled).order_by(Chunk.number)):
+        checkpoint()
         pieces = chunk.pieces or {}
         chunks.append(
             PackedChunk(
@@ -123,10 +128,11 @@ def _packed_cards(chunk: Chunk, campaign: Campaign) -> list[PackedCard]:
     ]
 
 
-def _stored(claim: PackagingClaim, file: ArtifactFile) -> dict[str, Any]:
+def _stored(claim: PackagingClaim, file: ArtifactFile, checkpoint: Checkpoint) -> dict[str, Any]:
     """Put the file's new pieces into the store and return its row; pieces drawn earlier are there already."""
     pieces = []
     for piece in file.pieces:
+        checkpoint()
         key = piece
         if isinstance(piece, Path):
             key = f"jobs/{claim.job_id}/{file.kind}.{claim.holder.fence}.{piece.name}"

@@ -82,7 +82,7 @@ def used_this_period(organisation_id: uuid.UUID) -> int:
         LedgerEntry.kind.in_([LedgerKind.debit, LedgerKind.refund]),
         LedgerEntry.created_at >= func.coalesce(since, LedgerEntry.created_at),
     )
-    return -(db.session.scalar(spent) or 0)
+    return -int(db.session.scalar(spent) or 0)  # PostgreSQL sums large numbers as decimals
 
 
 def _move(

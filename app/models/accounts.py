@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, Integer, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Integer, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import relationship
 
 from app.models.base import (
@@ -40,8 +40,8 @@ class Organisation(Identified, Model):
     time_zone: Mapped[str] = mapped_column(String(64), default="Africa/Dakar")
     language: Mapped[str] = mapped_column(String(2), default="fr")
     logo: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
-    balance: Mapped[int] = mapped_column(Integer, default=0)
-    monthly_quota: Mapped[int] = mapped_column(Integer, default=10_000)
+    balance: Mapped[int] = mapped_column(BigInteger, default=0)
+    monthly_quota: Mapped[int] = mapped_column(BigInteger, default=10_000)
     unlimited: Mapped[bool] = mapped_column(default=False)
 
 

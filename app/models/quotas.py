@@ -3,7 +3,7 @@
 import uuid
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, String, UniqueConstraint
 
 from app.models.base import Identified, Mapped, Model, Tenant, mapped_column, same_organisation
 
@@ -29,8 +29,8 @@ class LedgerEntry(Identified, Tenant, Model):
     )
 
     kind: Mapped[str] = mapped_column(String(12))
-    amount: Mapped[int] = mapped_column(Integer)
-    balance_after: Mapped[int] = mapped_column(Integer)
+    amount: Mapped[int] = mapped_column(BigInteger)
+    balance_after: Mapped[int] = mapped_column(BigInteger)
     reason: Mapped[str] = mapped_column(String(300))
     key: Mapped[str] = mapped_column(String(120))
     job_id: Mapped[uuid.UUID | None] = mapped_column(index=True)

@@ -70,7 +70,7 @@ def package(
     made = [
         _pdf(job, design, chunks, open_piece, folder / "cards.pdf", checkpoint),
         _zip(job, chunks, open_piece, folder / "cards.directory", checkpoint),
-        _portal(job, cards, open_piece, folder / "portal.zip"),
+        _portal(job, cards, open_piece, folder / "portal.zip", checkpoint),
     ]
     checkpoint()
     path = folder / "manifest.json"
@@ -158,11 +158,20 @@ def _zip(
 
 
 def _portal(
-    job: JobFacts, cards: Sequence[PackedCard], open_piece: Callable[[str], BinaryIO], path: Path
+    job: JobFacts,
+    cards: Sequence[PackedCard],
+    open_piece: Callable[[str], BinaryIO],
+    path: Path,
+    checkpoint: Callable[[], None],
 ) -> ArtifactFile:
+    def passing() -> Iterator[PackedCard]:
+        for card in cards:
+            checkpoint()
+            yield card
+
     with path.open("wb") as out:
-        portal.write_portal(job, cards, out)
-    return _measure("portal", (path,), open_piece)
+        portal.write_portal(job, passing(), out)
+    return _measure("portal", (path,), open_piece, checkpoint)
 
 
 def _measure(

@@ -61,7 +61,7 @@ def choose_campaign_design(campaign_id: str) -> Answer:
     """Let the campaign's next cards wear what was chosen."""
     campaign, typed = find(campaign_id), forms.read(Chosen)
     try:
-        rooms.choose_design(campaign, typed.template_id, _number(typed.dpi), by=actor())
+        rooms.choose_design(campaign, typed.template_id, forms.whole_number(typed.dpi), by=actor())
     except Refusal as refusal:
         return _design_page(campaign, typed, words_of(refusal)), 422
     flash(_("The next cards will look like this. Cards made before stay as they are."), "good")
@@ -81,10 +81,6 @@ def qualities() -> list[tuple[int, str, str]]:
 def _weight(dpi: int) -> str:
     megabytes = round(1000 * BYTES_PER_CARD_AT_300 * (dpi / 300) ** 2 / 1_000_000)
     return _("1,000 cards take about %(size)s MB.", size=megabytes)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
 
 
 def _design_page(campaign: Campaign, typed: Chosen, errors: dict[str, str] | None = None) -> str:

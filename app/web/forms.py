@@ -23,6 +23,7 @@ from app.domain.repeats import Repeat
 
 Answers = TypeVar("Answers")
 NONCE_BYTES = 16
+MOST_DIGITS = 9
 
 
 def init_app(app: Flask) -> None:
@@ -38,6 +39,11 @@ def read(kind: type[Answers]) -> Answers:
     hints = get_type_hints(kind)
     found = {field.name: _value(field.name, hints[field.name]) for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**{name: value for name, value in found.items() if value is not None})
+
+
+def whole_number(text: str) -> int:
+    """Return the number that was typed; 0, which the rooms refuse, for anything else and for one beyond reason."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else 0
 
 
 def nonce() -> str:

@@ -138,7 +138,9 @@ def import_columns(batch_id: str) -> Answer:
 def choose_import_columns(batch_id: str) -> Answer:
     """Take what the columns hold, and let the rows be checked."""
     batch = _find(batch_id)
-    typed = {index: request.form.get(f"column-{index}", OWN) for index in range(len(batch.look.get("columns", [])))}
+    if batch.state not in rooms.WAITING:
+        return go("web.import_batch", batch_id=batch.id)
+    typed = {index: request.form.get(f"column-{index}", OWN) for index in range(len(batch.look["columns"]))}
     columns = {index: None if value == OWN else value for index, value in typed.items()}
     try:
         rooms.choose_columns(batch, columns, by=actor())

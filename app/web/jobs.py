@@ -4,7 +4,7 @@ How a page is kept up to date is in `streams.py`, what it says in `job_words.py`
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from flask import Response, flash, render_template, request, url_for
@@ -42,8 +42,7 @@ class Wishes:
     @property
     def order(self) -> StartOrder:
         """Return the order; a resolution that is no number becomes one that the rooms refuse."""
-        dpi = int(self.dpi) if self.dpi.isascii() and self.dpi.isdigit() and len(self.dpi) < 5 else 0
-        return StartOrder(dpi=dpi, sheet=self.sheet or None, include_mpi_id=self.include_mpi_id)
+        return StartOrder(dpi=forms.whole_number(self.dpi), sheet=self.sheet or None, include_mpi_id=self.include_mpi_id)
 
 
 @bp.get("/app/campaigns/<campaign_id>/generate")
@@ -60,8 +59,9 @@ def start_job(campaign_id: str) -> Answer:
     """Order a card for everybody in the campaign who has none."""
     campaign = find(campaign_id, to="generate cards")
     wishes = forms.read(Wishes)
+    once = forms.repeat({"campaign": str(campaign.id), **asdict(wishes)})
     try:
-        job = rooms.start(campaign, wishes.order, by=actor(), repeat=forms.repeat(wishes))
+        job = rooms.start(campaign, wishes.order, by=actor(), repeat=once)
     except Invalid as refusal:
         problems = {field: in_words(sentence) for field, sentence in refusal.fields.items()}
         return _generate_page(campaign, wishes, problems), 422

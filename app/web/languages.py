@@ -9,8 +9,6 @@ from app.domain import accounts
 from app.sentences import Sentence
 from app.web.door import actor, bp, public
 
-SHORT = "short"
-
 
 def init_app(app: Flask, babel: Babel) -> None:
     """Let babel ask us for the language and zone of each request, and give the templates their filters."""

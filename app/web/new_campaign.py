@@ -179,7 +179,7 @@ def _wanted(answers: Answers) -> NewCampaign:
         language=answers["language"],
         template_id=answers["template_id"],
         description=answers["description"] or None,
-        dpi=int(answers["dpi"]) if answers["dpi"].isascii() and answers["dpi"].isdigit() else 0,
+        dpi=forms.whole_number(answers["dpi"]),
     )
 
 

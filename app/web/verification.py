@@ -12,6 +12,9 @@ from flask import Response, jsonify, make_response, redirect, request, url_for
 from flask_babel import force_locale
 from flask_login import current_user
 from limits import parse_many
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.domain import photos, verification
@@ -27,6 +30,7 @@ STAFF_PACE = "120 per minute"
 PHOTOS_PACE = "30 per minute"
 UPLOAD_BYTES = photos.LARGEST_BYTES + 64_000  # the photo and what a form writes around it
 IPV6_NETWORK = 64  # bits: one household or one server
+SPARE = FixedWindowRateLimiter(MemoryStorage())  # counts in this process while the shared count is away
 KEYS_LAST = 3600  # seconds that a verifier may keep the list of keys
 
 WITHDRAWN = frozenset({Outcome.revoked, Outcome.replaced, Outcome.suspended, Outcome.expired})
@@ -164,10 +168,17 @@ def _photo() -> bytes:
 
 def _seconds_to_wait(pace: str, what: str) -> int:
     """Count one more of `what` from where the request comes; return 0, or how long to wait when it is too much."""
+    try:
+        return _counted(limiter.limiter, pace, what)
+    except StorageError:
+        return _counted(SPARE, pace, what)
+
+
+def _counted(counter: RateLimiter, pace: str, what: str) -> int:
     where = _where()
     for limit in parse_many(pace):
-        if not limiter.limiter.hit(limit, what, where):
-            return max(1, int(limiter.limiter.get_window_stats(limit, what, where).reset_time - time.time()))
+        if not counter.hit(limit, what, where):
+            return max(1, int(counter.get_window_stats(limit, what, where).reset_time - time.time()))
     return 0
 
 

@@ -1,18 +1,30 @@
 """A job's life: asked for, paid for, made by workers, paused, cancelled, failed."""
 
 import json
+import threading
 import uuid
 import zipfile
 
 import pytest
 from sqlalchemy import select, update
 
-from app.database import db, transaction
+from app.database import db, spell, transaction
 from app.domain import claims, invariants, jobs, packaging, quotas, work
 from app.domain.errors import Conflict, Invalid, NotAllowed, QuotaExceeded
 from app.domain.orders import StartOrder
 from app.domain.repeats import KeyReused, Repeat
-from app.models import Artifact, Beneficiary, Card, CardState, Chunk, Job, JobState, Print, PrintState
+from app.models import (
+    Artifact,
+    Beneficiary,
+    Card,
+    CardState,
+    Chunk,
+    Job,
+    JobState,
+    LedgerEntry,
+    Print,
+    PrintState,
+)
 from tests.cast import make_actor, make_campaign, make_organisation, work_to_the_end
 
 pytestmark = pytest.mark.both
@@ -272,11 +284,11 @@ def test_a_stopping_worker_hands_its_chunk_back_without_an_attempt(cast):
     assert (chunk.state, chunk.attempts, chunk.lease_fence) == ("waiting", 0, None)
 
 
-def test_a_chunk_that_failed_five_times_is_given_up_and_refunded(cast):
+def test_a_chunk_that_failed_too_often_is_given_up_and_refunded(cast):
     campaign = make_campaign(cast.owner, people=6)
     job = jobs.start(campaign, StartOrder(), by=cast.owner)
     with transaction():
-        db.session.execute(update(Chunk).where(Chunk.number == 0).values(attempts=5))
+        db.session.execute(update(Chunk).where(Chunk.number == 0).values(attempts=claims.MOST_ATTEMPTS))
     work_to_the_end(cast.app)
 
     db.session.refresh(job)
@@ -289,13 +301,89 @@ def test_a_job_whose_files_cannot_be_read_back_fails_and_costs_nothing(cast):
     with cast.app.app_context():
         work.do_one("worker", stopping=lambda: False)
     with transaction():
-        db.session.execute(update(Job).values(attempts=5))
+        db.session.execute(update(Job).values(attempts=claims.MOST_PACKAGINGS))
     work_to_the_end(cast.app)
 
     db.session.refresh(job)
     assert (job.state, job.quota_refunded) == (JobState.failed, 2)
     assert db.session.scalar(select(Artifact)) is None
     assert healthy()
+
+
+def test_workers_killed_again_and_again_are_no_fault_of_the_cards(cast):
+    """A chunk in a child is not blamed for the deaths of its worker, however many there are."""
+    jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner)
+    for _ in range(12):
+        with cast.app.app_context():
+            claim = claims.claim_chunk("doomed")
+            if claim.attempts >= claims.CHILD_FROM_ATTEMPT:
+                claims.shield(claim)
+        expire_leases()
+    assert db.session.scalar(select(Chunk.attempts)) < claims.MOST_ATTEMPTS
+
+
+def test_one_job_without_a_disk_does_not_keep_the_others_waiting(cast, monkeypatch):
+    stuck = jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner).id
+    other = jobs.start(make_campaign(cast.stranger, people=1), StartOrder(), by=cast.stranger).id
+    make = packaging.package
+
+    def no_room(job, *rest):
+        if job.job_id == spell("job", stuck):
+            raise OSError(28, "No space left on device")
+        return make(job, *rest)
+
+    monkeypatch.setattr(packaging, "package", no_room)
+    work_to_the_end(cast.app)
+    assert db.session.get(Job, other).state == JobState.completed
+    assert db.session.get(Job, stuck).state == JobState.packaging
+
+    monkeypatch.undo()
+    with transaction():
+        db.session.execute(update(Job).where(Job.id == stuck).values(lease_expires=0.0))
+    work_to_the_end(cast.app)
+    assert db.session.get(Job, stuck).state == JobState.completed
+    assert healthy()
+
+
+def test_workers_woken_together_take_a_chunk_each(cast):
+    jobs.start(make_campaign(cast.owner, people=30), StartOrder(), by=cast.owner)
+    start, taken = threading.Barrier(5), []
+
+    def claim() -> None:
+        with cast.app.app_context():
+            start.wait()
+            taken.append(claims.claim_chunk(threading.current_thread().name).number)
+
+    workers = [threading.Thread(target=claim) for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(taken) == [0, 1, 2, 3, 4]
+
+
+def test_a_job_whose_last_cards_failed_while_it_was_paused_fails_when_it_goes_on(cast):
+    campaign = make_campaign(cast.owner, people=1)
+    with transaction():
+        db.session.execute(update(Beneficiary).values(last_name="𓀀"))
+    job = jobs.start(campaign, StartOrder(), by=cast.owner)
+    with cast.app.app_context():
+        claim = claims.claim_chunk("worker")
+    jobs.pause(job, by=cast.owner)
+    settle(cast.app, claim)
+    jobs.resume(job, by=cast.owner)
+    assert (db.session.get(Job, job.id).state, db.session.get(Job, job.id).quota_refunded) == (JobState.failed, 1)
+    assert healthy()
+
+
+def test_the_ledger_repeats_no_name(cast):
+    campaign = make_campaign(cast.owner, people=2)
+    person = db.session.scalar(select(Beneficiary.id))
+    with transaction():
+        db.session.execute(update(Beneficiary).where(Beneficiary.id == person).values(last_name="Kanari 𓀀"))
+    jobs.start(campaign, StartOrder(), by=cast.owner)
+    work_to_the_end(cast.app)
+    assert not [reason for reason in db.session.scalars(select(LedgerEntry.reason)) if "Kanari" in reason]
 
 
 def test_an_archived_campaign_starts_no_job(cast):
