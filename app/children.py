@@ -13,6 +13,7 @@ from pathlib import Path
 
 SOON = 10.0  # a child that ends by itself within so many seconds of its start has "ended at once"
 LONGEST_PAUSE = 30.0  # seconds between two starts of a child that keeps ending at once
+PAUSE_AFTER_KILLS = 1.0  # the same when it is killed each time: a killed worker is back within two seconds
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -72,12 +73,13 @@ class Child:
         code, lived = self.process.returncode, time.monotonic() - self.started
         self.process = None
         news = f"The {self.name} ended with " + (f"signal {-code}" if code < 0 else f"exit code {code}")
-        killed = code in (-signal.SIGKILL, -signal.SIGTERM)  # somebody's doing, not its own
-        if killed or lived > SOON:
-            self.ended_at_once, self.next_start = 0, 0.0
+        killed = code in (-signal.SIGKILL, -signal.SIGTERM)  # somebody's doing, or the kernel's when memory is short
+        self.ended_at_once = self.ended_at_once + 1 if lived <= SOON else 0
+        if self.ended_at_once == 0 or (killed and self.ended_at_once == 1):
+            self.next_start = 0.0
             return f"{news}; it starts again."
-        pause = min(2.0**self.ended_at_once, LONGEST_PAUSE)
-        self.ended_at_once, self.next_start = self.ended_at_once + 1, time.monotonic() + pause
+        pause = PAUSE_AFTER_KILLS if killed else min(2.0 ** (self.ended_at_once - 1), LONGEST_PAUSE)
+        self.next_start = time.monotonic() + pause
         return (
             f"{news} {lived:.0f} s after its start, {self.ended_at_once} times in a row; what it said stands above. "
             f"It starts again in {pause:.0f} s."

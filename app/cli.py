@@ -196,6 +196,7 @@ def grant_quota(organisation: str, cards: int, reason: str) -> None:
 @click.option("--language", required=True, help="fr, en or wo.")
 @click.option("--dpi", type=int, default=300, help="300, 450 or 600.")
 @click.option("--sheet", type=click.Choice(["a4"]), help="Impose the PDF on sheets with cut marks.")
+@click.option("--organisation", default="", metavar="NAME", help="Who hands the cards out; stands on them.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
 def generate(file: Path, out: Path, **campaign: Any) -> None:
     """Make the cards for a spreadsheet: cards.pdf, cards.zip, manifest.json, verification-portal.zip, problems.csv."""

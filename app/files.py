@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -35,6 +36,9 @@ class Store(Protocol):
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield every key that begins with `prefix`."""
+
+    def tidy(self, older_than: float) -> None:
+        """Remove what was begun and never put, if it is older than so many seconds."""
 
     def free_bytes(self) -> int | None:
         """Return the room that is left, None where there is no telling."""
@@ -84,6 +88,12 @@ class FolderStore:
             key = path.relative_to(self.folder).as_posix()
             if path.is_file() and key.startswith(prefix) and not path.name.startswith(".tmp-"):
                 yield key
+
+    def tidy(self, older_than: float) -> None:
+        for draft in self.folder.rglob(".tmp-*"):
+            with suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > older_than:
+                    draft.unlink()
 
     def free_bytes(self) -> int | None:
         return shutil.disk_usage(self.folder).free

@@ -4,23 +4,25 @@ It keeps everything in the data folder like the portal does, for a local organis
 one process per core. Refused rows go to problems.csv; it ends with 0 as long as one card was made.
 """
 
-import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import click
 from flask import Flask
 
-from app.database import new_id
+from app.database import new_id, settings
 from app.domain import claims, drawing, installation, jobs, local, packaging
 from app.domain.campaigns import NewCampaign
 from app.domain.errors import Invalid, Refusal
@@ -42,6 +44,10 @@ from app.sentences import say_n
 from app.settings import Settings
 
 LOOK_SECONDS = 0.2
+STOP_SECONDS = 10.0
+MOST_REPLACED = 10
+STUCK_SECONDS = 10.0
+LITTLE_ROOM = 64 << 20  # bytes; a chunk of cards that did not fit was cleared away, and left its room free
 FILES = {
     "pdf": "cards.pdf",
     "zip": "cards.zip",
@@ -60,6 +66,7 @@ class CampaignOptions:
     language: str
     dpi: int
     sheet: str | None
+    organisation: str = ""
 
 
 class Stopped(Exception):
@@ -93,7 +100,7 @@ def _generate(app: Flask, file: Path, out: Path, options: CampaignOptions) -> in
         raise Stopped(f"None of the {len(refused)} rows can be used; the reasons are in {out / 'problems.csv'}.")
     for left_behind in local.unfinished(organisation.id, options.prefix):
         _draw(app, left_behind)  # its people wait for those very cards
-    job_id = local.order(organisation.id, _wanted(options), rows, options.sheet)
+    job_id = local.order(organisation.id, _wanted(options), rows, options.sheet, options.organisation)
     _draw(app, job_id)
     job = local.job(job_id)
     if job.state != JobState.completed:
@@ -130,47 +137,105 @@ def _wanted(options: CampaignOptions) -> NewCampaign:
 
 def _draw(app: Flask, job_id: uuid.UUID) -> None:
     """Draw the job with one process per core and package it; stop the processes whatever happens here."""
-    local.let_go()  # children must not share our connections
-    context = multiprocessing.get_context("fork")
-    helpers = [
-        context.Process(target=_help, args=(app, job_id, number), daemon=True) for number in range(os.cpu_count() or 1)
-    ]
-    for helper in helpers:
-        helper.start()
+    helpers = Helpers(app, job_id)
     try:
-        _watch(job_id, lambda: any(helper.is_alive() for helper in helpers))
+        helpers.start()
+        _watch(job_id, helpers)
     finally:
-        for helper in helpers:
-            helper.terminate()
-            helper.join()
+        helpers.stop()
 
 
-def _help(app: Flask, job_id: uuid.UUID, number: int) -> None:
+class Helpers:
+    """The processes that draw one job, one per core; those that die are replaced, MOST_REPLACED times in all.
+
+    They are no daemons in the words of `multiprocessing`, because a daemon may not have a child, and a chunk that
+    has killed its process is drawn in one.
+    """
+
+    def __init__(self, app: Flask, job_id: uuid.UUID) -> None:
+        self.app = app
+        self.job_id = job_id
+        self.processes: list[ForkProcess] = []
+        self.replaced = 0
+
+    def start(self) -> None:
+        for number in range(os.cpu_count() or 1):
+            self.processes.append(self._started(number))
+
+    def tend(self) -> None:
+        """Replace every process that died; raise Stopped when that does not help."""
+        for number, process in enumerate(self.processes):
+            if process.exitcode:  # neither at work (None) nor done (0)
+                if self.replaced == MOST_REPLACED:
+                    raise Stopped("Drawing stopped before the end. Run: fieldcard doctor")
+                self.replaced += 1
+                self.processes[number] = self._started(number)
+
+    def stop(self) -> None:
+        """Let every process hand back what it holds; kill those that do not end, with all that they started."""
+        deadline = time.monotonic() + STOP_SECONDS
+        try:
+            for process in self.processes:
+                process.terminate()
+            for process in self.processes:
+                process.join(max(0.0, deadline - time.monotonic()))
+        finally:  # also at a second Ctrl-C
+            for process in self.processes:
+                if process.is_alive():
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.join()
+
+    def _started(self, number: int) -> ForkProcess:
+        local.let_go()  # children must not share our connections
+        process = ForkProcess(target=_help, args=(self.app, self.job_id, number, os.getpid()), daemon=False)
+        process.start()
+        return process
+
+
+def _help(app: Flask, job_id: uuid.UUID, number: int, parent: int) -> None:
     """Draw chunks of this job until none is left, then package it if nobody else does."""
+    os.setsid()  # Ctrl-C at the terminal shall reach us through the parent only
+    asked = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())
+
+    def stopping() -> bool:
+        return asked.is_set() or os.getppid() != parent
+
     owner = f"generate:{os.getpid()}:{number}"
     with app.app_context():
-        while True:
+        while not stopping():
             if chunk := claims.claim_chunk(owner, only=job_id):
-                drawing.draw(chunk, stopping=lambda: False)
+                drawing.draw(chunk, stopping=stopping)
             elif packing := claims.claim_packaging(owner, only=job_id):
-                packaging.finish(packing, stopping=lambda: False)
+                packaging.finish(packing, stopping=stopping)
             elif local.look(job_id).finished:
                 return
             else:
                 time.sleep(LOOK_SECONDS)
 
 
-def _watch(job_id: uuid.UUID, alive: Callable[[], bool]) -> None:
-    """Follow the job to its end, on a terminal with a bar and the time left."""
+def _watch(job_id: uuid.UUID, helpers: Helpers) -> None:
+    """Follow the job to its end, on a terminal with a bar and the time left; raise Stopped when there is no end."""
+    seen, moved_at = None, time.monotonic()
     with _bar(job_id) as show:
         while True:
             progress = local.look(job_id)
             show(progress)
             if progress.finished:
                 return
-            if not alive():
-                raise Stopped("Drawing stopped before the end. Run: fieldcard doctor")
+            helpers.tend()
+            if (progress.state, progress.left) != seen:
+                seen, moved_at = (progress.state, progress.left), time.monotonic()
+            elif time.monotonic() - moved_at > STUCK_SECONDS:
+                _refuse_when_full()
             time.sleep(LOOK_SECONDS)
+
+
+def _refuse_when_full() -> None:
+    """Raise Stopped when the disk is full: what could not be written rests, and is tried again and again."""
+    home = settings().home
+    if shutil.disk_usage(home).free < LITTLE_ROOM:
+        raise Stopped(f"The disk is full: make room where {home} lies, then give the same command again.")
 
 
 @contextmanager
@@ -219,8 +284,8 @@ def _report(job: Job, out: Path, refused: int) -> None:
         )
     if job.cards_failed:
         click.echo(say_n("%(n)s card could not be drawn:", "%(n)s cards could not be drawn:", job.cards_failed))
-        for code, reason in jobs.failed_prints(job, limit=20):
-            click.echo(f"  {code}: {reason}")
+        for failed in jobs.failed_prints(job, limit=20):
+            click.echo(f"  {failed.code} ({failed.beneficiary_id}): {failed.reason}")
 
 
 def _say_no(sentence: str) -> int:

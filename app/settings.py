@@ -4,9 +4,12 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET_BYTES = 32
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # noqa: S104 - compared with, not bound to
+TEST_ENDINGS = (".test", ".example", ".invalid", ".localhost", ".local")  # RFC 6761 and 6762
 
 
 class SettingsError(ValueError):
@@ -50,6 +53,12 @@ class Settings:
         return self.files_url or f"file://{self.home / 'files'}"
 
     @property
+    def makes_test_cards(self) -> bool:
+        """Whether cards made here say TEST: outside production, or where their address leads nowhere outside."""
+        host = urlsplit(self.public_url).hostname or ""
+        return not self.production or host in LOCAL_HOSTS or host.endswith(TEST_ENDINGS)
+
+    @property
     def cookies_need_tls(self) -> bool:
         """Whether the portal is reached over https, so that its cookies may demand it."""
         return self.public_url.startswith("https://")
@@ -62,7 +71,10 @@ def from_environment(environ: dict[str, str] | None = None) -> Settings:
     Raises SettingsError with a sentence when a value is missing or cannot be read.
     """
     env = os.environ if environ is None else environ
-    production = env.get("FIELDCARD_ENV", "") == "production"
+    kind = env.get("FIELDCARD_ENV", "")
+    if kind not in ("", "development", "production"):
+        raise SettingsError(f"FIELDCARD_ENV is production or development (or not set), but is {kind!r}.")
+    production = kind == "production"
     debug = env.get("FIELDCARD_DEBUG", "") not in ("", "0", "false")
     port = _number(env, "PORT", 8000, int)
     if production and debug:

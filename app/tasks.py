@@ -4,16 +4,18 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from flask import Flask, current_app
 
 from app.database import db, settings
-from app.domain import work
+from app.domain import sweeping, work
 from app.queue import task
 
 log = logging.getLogger(__name__)
 stop = threading.Event()
+SWEEP_SECONDS = 3_600
 
 
 def init_app(app: Flask) -> None:
@@ -46,14 +48,21 @@ def tick() -> None:
 
 
 def keep_ticking(app: Flask) -> None:
-    """Tick every FIELDCARD_REAP_SECONDS until the process stops; a database that is away is tried again."""
+    """Tick every FIELDCARD_REAP_SECONDS and sweep now and then, until the process stops.
+
+    Every worker sweeps; harmless, because a file is removed once, and none that a row knows.
+    """
+    swept = time.monotonic()
     with app.app_context():
-        every = settings().reap_seconds
-        while not stop.wait(every):
-            _tick_safely(tick)
+        while not stop.wait(settings().reap_seconds):
+            _safely(tick)
+            if time.monotonic() - swept > SWEEP_SECONDS:
+                swept = time.monotonic()
+                _safely(sweeping.sweep)
 
 
-def _tick_safely(act: Callable[[], None]) -> None:
+def _safely(act: Callable[[], object]) -> None:
+    """Do it; a database or a disk that is away is tried again at the next tick."""
     try:
         act()
     except Exception:

@@ -145,6 +145,37 @@ def test_a_worker_that_cannot_live_is_tried_ever_more_rarely():
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
+def test_a_worker_that_is_killed_again_and_again_is_given_a_second_between():
+    child = Child("worker 1", [sys.executable, "-c", "import time; time.sleep(600)"], ROOT, dict(os.environ))
+    child.start()
+    pauses, news = [], ""
+    for _ in range(3):
+        child.process.kill()
+        child.process.wait()
+        news = child.keep_running()
+        pauses.append(max(0, round(child.next_start - time.monotonic())))
+        if not child.is_running():
+            child.start()  # as if the pause had passed
+    child.kill()
+
+    assert pauses == [0, 1, 1]
+    assert "3 times in a row" in news
+
+
+def test_a_worker_that_was_killed_after_a_while_is_back_at_once():
+    child = Child("worker 1", [sys.executable, "-c", "import time; time.sleep(600)"], ROOT, dict(os.environ))
+    child.ended_at_once = 3
+    child.start()
+    child.started -= 11
+    child.process.kill()
+    child.process.wait()
+
+    child.keep_running()
+
+    assert child.is_running()
+    child.kill()
+
+
 def test_only_workers_are_called_workers(tmp_path: Path):
     plan = plan_for(Settings(home=tmp_path, secret=b""), web=True, workers=3)
 

@@ -280,8 +280,14 @@ def suggest_prefix(organisation_id: uuid.UUID, name: str) -> str:
     start = ("".join(word[0] for word in words) if len(words) > 2 else "".join(words))[:6] or "CARD"
     start = start.ljust(3, "X")
     taken = set(db.session.scalars(select(Campaign.prefix).where(Campaign.organisation_id == organisation_id)))
-    numbered = (f"{start[: LONGEST_PREFIX - len(digits)]}{digits}" for digits in map("{:02d}".format, count(1)))
-    return next(prefix for prefix in chain([start], numbered) if prefix not in taken)
+    candidates = chain([start], (_numbered(start, number) for number in count(1)))
+    return next(prefix for prefix in candidates if prefix not in taken)
+
+
+def _numbered(start: str, number: int) -> str:
+    """Return the prefix with a number at its end, shortened to make room for it."""
+    digits = f"{number:02d}"
+    return start[: LONGEST_PREFIX - len(digits)] + digits
 
 
 def _as_it_is(campaign: Campaign) -> NewCampaign:

@@ -1,19 +1,24 @@
 """Drawing in a child process: for chunks that killed their worker, so that the card to blame is found and left out."""
 
+import importlib
 import json
 import multiprocessing
 from collections.abc import Callable, Sequence
-from ctypes import c_int
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
+from app.database import settings
 from app.rendering.chunk import DrawnCard, FailedCard, draw_chunk
 from app.rendering.design import Design, from_files
 from app.rendering.facts import CardFacts, JobFacts
 from app.sentences import say
 
 DEATHS_THAT_VOID = 2
-LOOK_EVERY_SECONDS = 0.2
+NOT_STARTED = -1
+START_SECONDS = 60.0
+LEAST_PATIENCE = 10.0  # seconds; on a busy machine one card may take several
+PATIENCE_OF_A_LEASE = 0.6  # a third of a lease is left for the heartbeat to renew it once the next child is at work
 
 
 def draw_in_child(
@@ -26,19 +31,20 @@ def draw_in_child(
 ) -> list[DrawnCard | FailedCard]:
     """Return the result of every card, in order, with `zip` and `pages` written into `folder`.
 
-    Each time the child dies, the card it was at is counted by `count_death(place)`; at two deaths the card is
-    left out and fails with a reason. A child that dies before its first card is an OSError.
+    Each time the child dies or stands still, the card it was at is counted by `count_death(place)`; at two deaths
+    the card is left out and fails with a reason. Errors that the child reports are no card's doing: an OSError
+    comes back as it was, any other as a RuntimeError. A child that ends before its first card is an OSError.
     """
     failed: dict[int, FailedCard] = {}
     while True:
         places = [place for place in range(len(cards)) if place not in failed]
-        died_at = _run(job, design, [cards[place] for place in places], folder, checkpoint)
-        if died_at is None:
+        ended_at = _run(job, design, [cards[place] for place in places], folder, checkpoint)
+        if ended_at is None:
             drawn = iter(_read(folder))
             return [failed[place] if place in failed else next(drawn) for place in range(len(cards))]
-        if died_at < 0:
+        if ended_at == NOT_STARTED:
             raise OSError("The process that draws cards could not start.")
-        culprit = places[died_at]
+        culprit = places[ended_at]
         if count_death(culprit) >= DEATHS_THAT_VOID:
             failed[culprit] = FailedCard(cards[culprit].code, say("Drawing this card stopped the program twice."))
 
@@ -46,34 +52,57 @@ def draw_in_child(
 def _run(
     job: JobFacts, design: Design, cards: Sequence[CardFacts], folder: Path, checkpoint: Callable[[], None]
 ) -> int | None:
-    """Return None when the child drew everything, else the place of the card it was at when it ended."""
+    """Return None when the child drew everything, else the place of the card at which it died or stood still."""
     context = multiprocessing.get_context("spawn")
-    place = context.Value(c_int, -1)
+    news, telling = context.Pipe(duplex=False)
     # The design goes over as its files: what is worked out from them is not made to travel.
-    child = context.Process(target=_draw, args=(job, dict(design.files), list(cards), folder, place), daemon=True)
-    child.start()
+    child = context.Process(target=_draw, args=(job, dict(design.files), list(cards), folder, telling), daemon=True)
+    with news:
+        with telling:  # closed on our side at once: the death of the child is then the end of its news
+            child.start()
+        try:
+            return _follow(news, checkpoint)
+        finally:
+            child.kill()
+            child.join()
+
+
+def _follow(news: Connection, checkpoint: Callable[[], None]) -> int | None:
+    """Pass a checkpoint at each new card, and at no other moment: a card that hangs must not keep the lease."""
+    place, patience = NOT_STARTED, START_SECONDS
+    checkpoint()
+    while news.poll(patience):
+        try:
+            heard = news.recv()
+        except EOFError:
+            break
+        if heard is None:
+            return None
+        if isinstance(heard, Exception):
+            raise heard
+        place, patience = heard, max(LEAST_PATIENCE, settings().lease_seconds * PATIENCE_OF_A_LEASE)
+        checkpoint()
+    return place
+
+
+def _draw(
+    job: JobFacts, files: dict[str, bytes], cards: Sequence[CardFacts], folder: Path, telling: Connection
+) -> None:
+    """Draw in the child, and tell the place of each card before it is drawn, at the end None or what went wrong."""
     try:
-        seen = -1
-        while child.exitcode is None:
-            child.join(LOOK_EVERY_SECONDS)
-            if place.value != seen:
-                seen = place.value
-                checkpoint()
-    finally:
-        child.kill()
-        child.join()
-    return None if child.exitcode == 0 else place.value
-
-
-def _draw(job: JobFacts, files: dict[str, bytes], cards: Sequence[CardFacts], folder: Path, place: Any) -> None:
-    design = from_files(files)
-
-    def next_card() -> None:
-        place.value += 1
-
-    with (folder / "zip").open("wb") as zip_out, (folder / "pages").open("wb") as pages_out:
-        results = draw_chunk(job, design, cards, zip_out, pages_out, next_card)
-    (folder / "results.json").write_text(json.dumps([result.to_json() for result in results]))
+        design = from_files(files)
+        importlib.import_module("app.rendering.side")  # its two seconds shall not count as the first card's
+        places = count()
+        with (folder / "zip").open("wb") as zip_out, (folder / "pages").open("wb") as pages_out:
+            results = draw_chunk(job, design, cards, zip_out, pages_out, lambda: telling.send(next(places)))
+        (folder / "results.json").write_text(json.dumps([result.to_json() for result in results]))
+        telling.send(None)
+    except BrokenPipeError:
+        return  # whoever asked for these cards is gone
+    except OSError as error:
+        telling.send(OSError(error.errno, error.strerror or type(error).__name__))
+    except Exception as error:  # its kind only: the text may hold a person's name
+        telling.send(RuntimeError(f"The process that draws cards ended with {type(error).__name__}."))
 
 
 def _read(folder: Path) -> list[DrawnCard | FailedCard]:

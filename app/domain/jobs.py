@@ -18,6 +18,7 @@ from app.domain.leases import RELEASED
 from app.domain.orders import StartOrder
 from app.models import (
     FINISHED,
+    Beneficiary,
     Campaign,
     Card,
     CardState,
@@ -59,6 +60,15 @@ class Progress:
     @property
     def left(self) -> int:
         return self.total - self.drawn - self.failed
+
+
+@dataclass(frozen=True)
+class FailedPrint:
+    """A card that could not be made, whose it would have been, and why."""
+
+    code: str
+    beneficiary_id: str
+    reason: Sentence
 
 
 @one_transaction
@@ -220,16 +230,17 @@ def problem_of(job: Job) -> Sentence | None:
     return Sentence.from_json(job.problem) if job.problem else None
 
 
-def failed_prints(job: Job, limit: int = 200) -> list[tuple[str, Sentence]]:
-    """Return (code, reason) of the cards that could not be made, in card order."""
+def failed_prints(job: Job, limit: int = 200) -> list[FailedPrint]:
+    """Return the cards that could not be made, in card order, each with its person's beneficiary ID."""
     rows = db.session.execute(
-        select(Card.code, Print.problem)
+        select(Card.code, Beneficiary.beneficiary_id, Print.problem)
         .join(Card, (Card.campaign_id == Print.campaign_id) & (Card.card_index == Print.card_index))
+        .join(Beneficiary, Beneficiary.id == Card.person_id)
         .where(Print.job_id == job.id, Print.state == PrintState.void, Print.problem.is_not(None))
         .order_by(Print.ordinal)
         .limit(limit)
     )
-    return [(code, Sentence.from_json(problem)) for code, problem in rows]
+    return [FailedPrint(row.code, row.beneficiary_id, Sentence.from_json(row.problem)) for row in rows]
 
 
 def live_jobs(organisation_id: uuid.UUID) -> list[Job]:

@@ -29,15 +29,18 @@ def organisation() -> Organisation:
 
 
 @one_transaction
-def order(owner: uuid.UUID, wanted: NewCampaign, rows: Sequence[PersonRow], sheet: str | None) -> uuid.UUID:
+def order(
+    owner: uuid.UUID, wanted: NewCampaign, rows: Sequence[PersonRow], sheet: str | None, programme: str
+) -> uuid.UUID:
     """Return the id of the job for these people: campaign, people and job are saved together or not at all.
 
+    `programme` is who hands the cards out, as it stands on them; empty leaves it out.
     A campaign of the same prefix and type is used again, and who has a card in it gets the same card again.
     """
     actor = Actor.portal(owner)
     campaign = campaigns.named(owner, wanted.prefix, wanted, by=actor)
     enrolled = people.enrol(campaign, rows, by=actor)
-    start = StartOrder(people=enrolled.ids, dpi=wanted.dpi, sheet=sheet)
+    start = StartOrder(people=enrolled.ids, dpi=wanted.dpi, sheet=sheet, programme=programme)
     return jobs.open_job(campaign, start, by=actor).id
 
 

@@ -51,6 +51,7 @@ class StartOrder:
     dpi: int = 300
     sheet: str | None = None
     include_mpi_id: bool = True
+    programme: str | None = None  # who hands the cards out, where it is not the organisation's name
 
 
 @dataclass(frozen=True)
@@ -182,13 +183,13 @@ def _job(campaign: Campaign, order: StartOrder, by: Actor, *, total: int, charge
         sheet=order.sheet,
         language=campaign.language,
         campaign_name="" if campaign.sensitive else campaign.name,
-        programme="" if campaign.sensitive else organisation.name,
+        programme="" if campaign.sensitive else organisation.name if order.programme is None else order.programme,
         logo=None if campaign.sensitive else organisation.logo,
         include_mpi_id=order.include_mpi_id,
         key_id=key.key_id,
         issuer=key.issuer,
         public_url=settings().public_url,
-        test_cards=not settings().production,
+        test_cards=settings().makes_test_cards,
         issued_on=_today(organisation),
         total_cards=total,
         quota_consumed=charged,

@@ -155,10 +155,9 @@ def ledger(organisation_id: uuid.UUID, *, limit: int, offset: int) -> tuple[int,
 
 def ledger_sum(organisation_id: uuid.UUID) -> int:
     """Return the sum of all movements, which is the balance; the usage page shows both side by side."""
-    return (
-        db.session.scalar(select(func.sum(LedgerEntry.amount)).where(LedgerEntry.organisation_id == organisation_id))
-        or 0
-    )
+    mine = LedgerEntry.organisation_id == organisation_id
+    # PostgreSQL sums large integers to a decimal number
+    return int(db.session.scalar(select(func.sum(LedgerEntry.amount)).where(mine)) or 0)
 
 
 def export_campaigns(*, by: Actor, status: str | None, campaign_type: str | None, words: str) -> list[Campaign]:

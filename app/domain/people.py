@@ -1,4 +1,4 @@
-"""People: bringing beneficiaries into a campaign, correcting them, finding them again."""
+"""People: bringing beneficiaries into a campaign, correcting them. Finding them again is in `rosters.py`."""
 
 import uuid
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 
 from app.database import db, new_id, one_transaction, utc_now
 from app.domain import audit
@@ -16,7 +16,7 @@ from app.domain.errors import Invalid, InvalidPeople
 from app.domain.orders import batches
 from app.domain.people_checks import MOST_NAMED, twice
 from app.intake import PersonRow
-from app.intake.values import printable, unaccented
+from app.intake.values import unaccented
 from app.models import Beneficiary, Campaign, Enrolment, Organisation
 from app.sentences import say
 
@@ -85,20 +85,6 @@ def correct_person(person: Beneficiary, row: PersonRow, *, by: Actor) -> None:
         raise Invalid({"beneficiary_id": say("Another person has this beneficiary ID.")})
     if changed := _change(person, _values(row)):
         audit.note(by, "person.corrected", "person", person.id, fields=changed)
-
-
-def search(campaign: Campaign, words: str = "", *, limit: int = 20, offset: int = 0) -> tuple[int, list[Beneficiary]]:
-    """Return how many people of the campaign match all `words`, and one page of them, newest first.
-
-    Words are looked for in names, IDs and phone numbers, whatever their case and accents.
-    """
-    wanted = [Enrolment.campaign_id == campaign.id]
-    for word in unaccented(printable(words)).split():
-        wanted.append(Beneficiary.search_text.contains(word, autoescape=True))
-    total = select(func.count()).select_from(Enrolment).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
-    page = select(Beneficiary).join(Enrolment, Enrolment.person_id == Beneficiary.id).where(*wanted)
-    newest = page.order_by(Enrolment.id.desc()).limit(limit).offset(offset)
-    return db.session.scalar(total.where(*wanted)) or 0, list(db.session.scalars(newest))
 
 
 def today_of(organisation_id: uuid.UUID) -> date:

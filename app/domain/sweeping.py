@@ -1,12 +1,15 @@
 """Sweeping: files that no row knows any more, left by workers that died or by attempts that came too late."""
 
+import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import select
 
 from app import files
-from app.database import db
+from app.database import db, settings
 from app.models import Artifact, Chunk, ImportBatch
 
 GRACE = timedelta(days=1)
@@ -26,12 +29,23 @@ def strays(older_than: timedelta = GRACE) -> Iterator[str]:
 
 
 def sweep(older_than: timedelta = GRACE) -> int:
-    """Remove strays and return how many there were."""
+    """Remove strays, drafts and forgotten work folders, and return how many strays there were."""
     removed = 0
+    files.store().tidy(older_than.total_seconds())
+    _empty_workshop(older_than)
     for key in strays(older_than):
         files.store().delete(key)
         removed += 1
     return removed
+
+
+def _empty_workshop(older_than: timedelta) -> None:
+    """Remove the folders of workers that were killed in the middle of their work."""
+    oldest = time.time() - older_than.total_seconds()
+    for folder in (settings().home / "work").glob("*"):
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
 
 
 def _known_keys() -> set[str]:

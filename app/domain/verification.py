@@ -13,7 +13,7 @@ from app.database import db, utc_now
 from app.domain import tokens
 from app.domain.codes import Code, WrongCheck, read_code
 from app.domain.tokens import CLOCKS_DIFFER_BY, TOKEN_LENGTH, Token
-from app.models import ISSUED, Campaign, Card, CardState, KeyStatus, Organisation, SigningKey
+from app.models import ISSUED, Campaign, Card, CardState, Job, KeyStatus, Organisation, SigningKey
 from app.rendering.facts import PublicKey
 from app.sentences import Sentence
 
@@ -45,7 +45,8 @@ class Answer:
     """What is said about a card; nothing in it is about a person.
 
     `campaign` and `organisation` are empty where nothing is proven and for campaigns that must not be named.
-    `signed` tells that the token's signature was right, `hint` what is wrong with a typed code.
+    `signed` tells that the token's signature was right, `test` that the card says TEST and is worth nothing, `hint`
+    what is wrong with a typed code.
     """
 
     outcome: Outcome
@@ -56,6 +57,7 @@ class Answer:
     issued_on: date | None = None
     expires_on: date | None = None
     signed: bool = False
+    test: bool = False
     hint: Sentence | None = None
 
 
@@ -162,7 +164,7 @@ def _rows(*where: ColumnElement[bool]) -> Sequence[Row]:
     The tables themselves are asked, because the net around one organisation is on purpose not wanted here. The
     columns are named one by one, so that nothing about the person is even read.
     """
-    cards, campaigns, organisations = Card.__table__, Campaign.__table__, Organisation.__table__
+    cards, campaigns, organisations, jobs = (model.__table__ for model in (Card, Campaign, Organisation, Job))
     return db.session.execute(
         select(
             cards.c.code,
@@ -172,9 +174,11 @@ def _rows(*where: ColumnElement[bool]) -> Sequence[Row]:
             campaigns.c.sensitive,
             campaigns.c.name.label("campaign"),
             organisations.c.name.label("organisation"),
+            jobs.c.test_cards.label("test"),
         )
         .join(campaigns, campaigns.c.id == cards.c.campaign_id)
         .join(organisations, organisations.c.id == cards.c.organisation_id)
+        .join(jobs, jobs.c.id == cards.c.job_id)
         .where(*where)
     ).all()
 
@@ -188,6 +192,7 @@ def _of_row(row: Row, today: date, now: datetime) -> Answer:
         organisation="" if row.sensitive else row.organisation,
         issued_on=row.issued_on,
         expires_on=row.expires_on,
+        test=row.test,
     )
 
 

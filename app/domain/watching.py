@@ -6,14 +6,14 @@ What is done to a job is in `jobs`; nothing here changes one.
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
-from app.database import db, one_transaction, utc_now
+from app.database import db, one_transaction, spell, utc_now
 from app.domain import access, accounts, audit, jobs, packaging
 from app.domain.access import Actor
-from app.domain.jobs import Progress
+from app.domain.jobs import FailedPrint, Progress
 from app.models import ArtifactKind, AuditEntry, Campaign, Job, Print, PrintState, User, UserSession
 from app.sentences import Sentence
 
@@ -55,7 +55,7 @@ class JobView:
     refunded: int
     skipped: int
     problem: Sentence | None
-    problems: tuple[tuple[str, Sentence], ...]
+    problems: tuple[FailedPrint, ...]
     problems_in_all: int
     files: tuple[FinishedFile, ...]
 
@@ -111,7 +111,7 @@ def view(job_id: uuid.UUID, organisation_id: uuid.UUID) -> JobView:
         problems=tuple(jobs.failed_prints(job, most)) if in_all else (),
         problems_in_all=in_all,
         files=tuple(
-            FinishedFile(file.kind, _file_name(campaign.prefix, job.issued_on, file.kind), file.length, file.sha256)
+            FinishedFile(file.kind, _file_name(campaign.prefix, job, file.kind), file.length, file.sha256)
             for file in packaging.artifacts_of(job.id)
         ),
     )
@@ -132,12 +132,13 @@ def all_jobs(organisation_id: uuid.UUID, *, limit: int, offset: int) -> tuple[in
 
 
 def file_name(job: Job, kind: str) -> str:
-    """Return the name a file is saved under, such as DKR-VAC-2026-11-22-cards.pdf: prefix and day, and no person.
+    """Return the name a file is saved under, such as DKR-VAC-2026-11-22-7K2Q-cards.pdf: nobody's name is in it.
 
+    Prefix, day, and the end of the job's id, for two jobs of one day are two jobs.
     A prefix is made of capitals, digits and hyphens, so that every browser takes the name as it is.
     """
     prefix = db.session.scalar(select(Campaign.prefix).where(Campaign.id == job.campaign_id))
-    return _file_name(prefix or "", job.issued_on, kind)
+    return _file_name(prefix or "", job, kind)
 
 
 def note_download(job: Job, *, by: Actor) -> None:
@@ -170,8 +171,8 @@ def _problems_in_all(job: Job) -> int:
     return db.session.scalar(select(func.count()).select_from(Print).where(*void)) or 0
 
 
-def _file_name(prefix: str, day: date, kind: str) -> str:
-    return f"{prefix}-{day:%Y-%m-%d}-{FILE_NAMES[ArtifactKind(kind)]}"
+def _file_name(prefix: str, job: Job, kind: str) -> str:
+    return f"{prefix}-{job.issued_on:%Y-%m-%d}-{spell('job', job.id)[-4:]}-{FILE_NAMES[ArtifactKind(kind)]}"
 
 
 def _noted_lately(job: Job, by: Actor) -> bool:

@@ -9,7 +9,7 @@ from app.web.door import bp
 
 def init_app(app: Flask, babel: Babel, login: LoginManager) -> None:
     """Hang the portal's pages into the app, with its languages, its sign-in and its manners."""
-    from app.web import access_log, errors, forms, frame, headers, languages, pages, people_in
+    from app.web import access_log, errors, forms, frame, headers, languages, pages, people_in, unstorable
 
     pages.load()
     access_log.init_app(app)
@@ -19,4 +19,5 @@ def init_app(app: Flask, babel: Babel, login: LoginManager) -> None:
     frame.init_app(app)
     headers.init_app(app)
     errors.init_app(app)
+    unstorable.init_app(app)
     app.register_blueprint(bp)

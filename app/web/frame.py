@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
 
 
 def _frame() -> dict[str, Any]:
-    always = {"version": version(), "help_url": url_for("web.help"), "test_cards": not settings().production}
+    always = {"version": version(), "help_url": url_for("web.help"), "test_cards": settings().makes_test_cards}
     if not current_user or not current_user.is_authenticated:
         return always
     return always | {"navigation": _navigation(), "quota": quota_left(), "may": actor().may}

@@ -42,7 +42,8 @@ class Wishes:
     @property
     def order(self) -> StartOrder:
         """Return the order; a resolution that is no number becomes one that the rooms refuse."""
-        return StartOrder(dpi=forms.whole_number(self.dpi), sheet=self.sheet or None, include_mpi_id=self.include_mpi_id)
+        dpi = forms.whole_number(self.dpi)
+        return StartOrder(dpi=dpi, sheet=self.sheet or None, include_mpi_id=self.include_mpi_id)
 
 
 @bp.get("/app/campaigns/<campaign_id>/generate")

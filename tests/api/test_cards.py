@@ -217,9 +217,7 @@ def test_a_cancelled_job_says_what_was_given_back(cast, owner):
 
 
 def test_a_job_cancelled_half_way_keeps_what_was_drawn(cast, owner):
-    people = [
-        {"first_name": "Awa", "last_name": "Ba", "beneficiary_id": f"P-{number}"} for number in range(12)
-    ]
+    people = [{"first_name": "Awa", "last_name": "Ba", "beneficiary_id": f"P-{number}"} for number in range(12)]
     started = start(owner, beneficiaries=people)
     path = f"/jobs/{started['job_id']}"
     assert work.do_one("worker", stopping=lambda: False)

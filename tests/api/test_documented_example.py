@@ -70,9 +70,7 @@ def test_it_works(app, api):
 
 def test_a_download_goes_on_where_it_broke_off(app, api):
     accounts.add_user("contact@votre-programme.sn", "Votre programme", Role.admin, "MonMDP!", 100)
-    token = api.post(
-        "/auth/login", json={"email": "contact@votre-programme.sn", "password": "MonMDP!"}
-    ).json()
+    token = api.post("/auth/login", json={"email": "contact@votre-programme.sn", "password": "MonMDP!"}).json()
     bearer = {"Authorization": f"Bearer {token['access_token']}"}
     wanted = {
         "name": "Test",
@@ -82,12 +80,8 @@ def test_a_download_goes_on_where_it_broke_off(app, api):
         "template_id": "lab",
     }
     campaign = api.post("/campaigns", headers=bearer, json=wanted).json()["id"]
-    people = [
-        {"first_name": "Test", "last_name": "User", "beneficiary_id": f"T{number}"} for number in range(3)
-    ]
-    job = api.post(f"/campaigns/{campaign}/jobs", headers=bearer, json={"beneficiaries": people}).json()[
-        "job_id"
-    ]
+    people = [{"first_name": "Test", "last_name": "User", "beneficiary_id": f"T{number}"} for number in range(3)]
+    job = api.post(f"/campaigns/{campaign}/jobs", headers=bearer, json={"beneficiaries": people}).json()["job_id"]
     work_to_the_end(app)
     path = f"/jobs/{job}/download/pdf"
 

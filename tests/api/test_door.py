@@ -1,6 +1,7 @@
 """The APIs' door: who is let in, and how everything that goes wrong is answered, always in JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -8,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from app.api import cards
 from app.database import transaction
 from app.domain import access, accounts, bearer
+from app.factory import create_app, limiter
 from app.models import Role, User
 from tests.api.conftest import Caller
 from tests.cast import make_campaign
@@ -93,6 +95,13 @@ def test_after_ten_attempts_in_a_minute_one_waits(nobody, account):
     assert [answer.status_code for answer in answers] == [422] * 10 + [429]
     assert 0 <= int(answers[-1].headers["Retry-After"]) <= 60
     assert answers[-1].json["code"] == "too_many_requests"
+
+
+def test_programs_sign_in_while_redis_is_away(account, settings, monkeypatch):
+    monkeypatch.setattr(limiter, "_storage_dead", False)
+    away = Caller(create_app(replace(settings, queue_url="redis://127.0.0.1:1/0")))
+
+    assert away("POST", "/auth/login", ME).status_code == 200
 
 
 def test_a_role_is_what_it_is_now(cast, speaks_for):
@@ -202,6 +211,17 @@ def test_what_nobody_expected_tells_nothing_but_its_request_id(owner, monkeypatc
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert answer.json["request_id"] in caplog.text
+
+
+def test_the_log_names_the_route_and_never_the_address(cast, owner, monkeypatch, caplog):
+    def explode(*_args, **_kwargs):
+        raise ZeroDivisionError
+
+    campaign_id = str(make_campaign(cast.owner).id)
+    monkeypatch.setattr(cards.payloads, "campaign_shown", explode)
+
+    assert owner("GET", f"/campaigns/{campaign_id}").status_code == 500
+    assert "/campaigns/<campaign_id>" in caplog.text and campaign_id not in caplog.text
 
 
 def test_a_database_that_is_away_is_a_reason_to_come_back(owner, monkeypatch):

@@ -48,11 +48,7 @@ def test_cards_come_in_the_order_of_the_request(owner, jobs_of):
 
     printed = db.session.scalars(select(Print.facts).order_by(Print.ordinal))
     assert [facts["beneficiary_id"] for facts in printed] == [f"P-{number}" for number in numbers]
-    cards = (
-        select(Beneficiary.beneficiary_id)
-        .join(Card, Card.person_id == Beneficiary.id)
-        .order_by(Card.card_index)
-    )
+    cards = select(Beneficiary.beneficiary_id).join(Card, Card.person_id == Beneficiary.id).order_by(Card.card_index)
     assert list(db.session.scalars(cards)) == [f"P-{number}" for number in numbers]
 
 

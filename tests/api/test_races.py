@@ -54,9 +54,7 @@ def test_it_works(cast, owner):
 
 
 def test_twins_that_make_a_campaign(owner):
-    answers = all_at_once(
-        10, lambda _: owner("POST", "/campaigns/", WANTED, headers={"Idempotency-Key": "once"})
-    )
+    answers = all_at_once(10, lambda _: owner("POST", "/campaigns/", WANTED, headers={"Idempotency-Key": "once"}))
 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.data for answer in answers}) == 1
@@ -75,10 +73,7 @@ def test_a_balance_of_fifty_pays_ten_jobs_of_five(speaks_for):
     paths = [f"/campaigns/{make_campaign(boss).id}/jobs" for _ in range(3)]
 
     def five(number: int):
-        people = [
-            {"first_name": "Awa", "last_name": "Ba", "beneficiary_id": f"P-{number}-{one}"}
-            for one in range(5)
-        ]
+        people = [{"first_name": "Awa", "last_name": "Ba", "beneficiary_id": f"P-{number}-{one}"} for one in range(5)]
         return program("POST", paths[number % 3], {"beneficiaries": people}).status_code
 
     assert Counter(all_at_once(30, five)) == {202: 10, 402: 20}

@@ -243,3 +243,10 @@ class _Watched:
     def verify(self, kept: str, password: bytes) -> bool:
         self.verified.append(kept)
         return self.real.verify(kept, password)
+
+
+def test_an_organisation_may_have_more_cards_than_fit_into_four_bytes(cast):
+    for _ in range(22):
+        quotas.grant(cast.organisation.id, quotas.LARGEST_GRANT, "A whole region", by=cast.owner)
+
+    assert quotas.balance(cast.organisation.id) == 2_200_010_000 > 2**31

@@ -5,7 +5,7 @@ from sqlalchemy import func, select
 
 from app import files
 from app.database import db
-from app.domain import access, campaigns, import_rows, importing, imports, people
+from app.domain import access, campaigns, import_rows, importing, imports, rosters
 from app.domain.errors import Conflict, Invalid, NotAllowed, NotFound, TooLarge
 from app.intake import MAX_BYTES
 from app.models import AuditEntry, Beneficiary, Enrolment, ImportBatch, ImportRow, ImportState
@@ -37,7 +37,7 @@ def test_it_works(cast):
     work_to_the_end(cast.app)
     db.session.refresh(batch)
     assert (batch.state, batch.rows_new, batch.rows_same) == (ImportState.added, 997, 0)
-    assert people.search(campaign, "ndeye b-00042")[0] == 1
+    assert rosters.look(campaign, "ndeye b-00042", by=cast.editor)[0] == 1
     first = db.session.scalar(select(Beneficiary).where(Beneficiary.beneficiary_id == "B-00000"))
     assert (first.first_name, first.phone_number, first.custom_fields) == (
         "Aïssatou",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from app.database import db, transaction
-from app.domain import people
+from app.domain import people, rosters
 from app.domain.access import Actor
 from app.domain.errors import Invalid, InvalidPeople, NotAllowed
 from app.domain.people_checks import check_people, check_person
@@ -139,9 +139,9 @@ def test_people_are_found_whatever_the_case_and_the_accents(cast):
     enrol(make_campaign(cast.owner), [PersonRow("Awa", "Sene", "P-3")], by=cast.owner)
 
     def found(words: str) -> set[str]:
-        total, page = people.search(campaign, words)
+        total, page = rosters.look(campaign, words, by=cast.owner)
         assert total == len(page)
-        return {one.beneficiary_id for one in page}
+        return {line.person.beneficiary_id for line in page}
 
     assert found("") == {"P-1", "P-2"}
     assert found("sene") == found("SÈNE coum") == {"P-2"}
@@ -154,8 +154,8 @@ def test_a_page_is_the_newest_first(cast):
     campaign = make_campaign(cast.owner)
     enrol(campaign, [PersonRow("Awa", "Ndiaye", f"P-{number}") for number in range(5)], by=cast.owner)
 
-    total, page = people.search(campaign, "awa", limit=2, offset=1)
-    assert (total, [one.beneficiary_id for one in page]) == (5, ["P-3", "P-2"])
+    total, page = rosters.look(campaign, "awa", by=cast.owner, limit=2, offset=1)
+    assert (total, [line.person.beneficiary_id for line in page]) == (5, ["P-3", "P-2"])
 
 
 def test_a_form_may_leave_the_country_code_out():

@@ -1,10 +1,13 @@
 """Signing in and out, answering a link, one's own account."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
 from app.database import db, transaction, utc_now
 from app.domain import accounts, team
+from app.factory import create_app, limiter
 from app.models import User, UserSession
 from app.web import people_in
 from app.web.accounts import local_path
@@ -192,3 +195,12 @@ def test_sign_out_everywhere_ends_all_browsers(cast, client, app):
 def _token(client: Client) -> str:
     with client.browser.session_transaction() as session:
         return session[people_in.SESSION_TOKEN]
+
+
+def test_people_sign_in_while_redis_is_away(cast, settings, monkeypatch):
+    monkeypatch.setattr(limiter, "_storage_dead", False)
+    accounts.set_password("owner@example.org", GOOD)
+    form = Client(create_app(replace(settings, queue_url="redis://127.0.0.1:1/0"))).get("/signin")
+
+    assert form.submit(email="owner@example.org", password="wrong").status == 401
+    assert form.submit(email="owner@example.org", password=GOOD, follow=False).status == 303

@@ -78,3 +78,12 @@ def test_a_forged_choice_is_refused_and_the_rest_is_kept(cast, client):
 
     assert page.status == 422 and page.errors == ["The resolution is 300, 450 or 600 dpi."]
     assert page.has("input[value=identity][checked]")
+
+
+def test_a_resolution_of_five_thousand_digits_is_refused_at_its_field(cast, client):
+    campaign = make_campaign(cast.owner)
+    page = client.sign_in(cast.editor).post(
+        f"/app/campaigns/{campaign.id}/design", {"template_id": "lab", "dpi": "9" * 5_000}
+    )
+
+    assert page.status == 422 and page.errors == ["The resolution is 300, 450 or 600 dpi."]

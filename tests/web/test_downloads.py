@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from app.database import db
+from app.database import db, spell
 from app.domain import jobs, packaging
 from app.domain.orders import StartOrder
 from app.models import AuditEntry, Job
@@ -43,7 +43,7 @@ def test_it_works(client, cast, finished):
         assert answer.status == 200
         assert answer.headers["Content-Type"].split(";")[0] == content_type
         assert answer.headers["Content-Disposition"] == (
-            f"attachment; filename=DKR-VAC-{finished.issued_on:%Y-%m-%d}-{ending}"
+            f"attachment; filename=DKR-VAC-{finished.issued_on:%Y-%m-%d}-{spell('job', finished.id)[-4:]}-{ending}"
         )
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Accept-Ranges"] == "bytes"

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask_login import current_user
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.database import db
 from app.domain.errors import (
@@ -22,7 +22,7 @@ from app.domain.errors import (
 )
 from app.models import Role
 from app.sentences import say
-from app.web import people_in
+from app.web import accounts, people_in
 from app.web.errors import API_ANSWERS, is_api_path
 
 SENTENCE = say("Wait for the job that runs.")
@@ -137,6 +137,25 @@ def test_our_own_mistake_shows_a_number_that_stands_in_the_log_and_nothing_else(
     page = client.get("/app/act")
     assert page.status == 500 and "secret detail" not in page.text and "Traceback" not in page.text
     assert page.soup.select_one(".code").get_text() in caplog.text
+
+
+def test_the_log_of_a_mistake_names_the_route_and_never_the_address(app, client, monkeypatch, caplog):
+    def fail(_token):
+        raise RuntimeError
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    monkeypatch.setattr(accounts.team, "read_link", fail)
+
+    assert client.get("/invite/a-secret-link").status == 500
+    assert "GET /invite/<token> failed." in caplog.text and "a-secret-link" not in caplog.text
+
+
+@pytest.mark.both
+def test_what_the_database_refuses_is_told_without_the_values(app, cast):
+    with pytest.raises(DBAPIError, match="nothing_like_it") as refused:
+        db.session.execute(text("SELECT nothing_like_it FROM beneficiary WHERE last_name = :name"), {"name": "Ndiaye"})
+
+    assert "Ndiaye" not in str(refused.value)
 
 
 def test_apis_answer_for_themselves(app, client):

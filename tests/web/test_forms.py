@@ -86,3 +86,11 @@ def test_an_empty_list_has_no_first_row(app):
         pager = paged(lambda limit, offset: (0, []), per_page=10)
 
     assert (pager.page, pager.pages, pager.first, pager.last) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [("300", 300), ("0", 0), ("", 0), ("-1", 0), ("1e3", 0), ("٣", 0), ("²", 0), pytest.param("9" * 5_000, 0, id="9s")],
+)
+def test_a_number_is_what_was_typed_or_nothing(typed, number):
+    assert forms.whole_number(typed) == number

@@ -318,3 +318,13 @@ def test_the_list_of_todos_leads_here(cast, client):
     work_to_the_end(client.app)
     assert [one.id for one in imports.waiting_for(cast.editor)] == [batch().id]
     assert "5 people can be added" in client.get("/app/").click("Continue").text
+
+
+def test_columns_that_were_not_read_yet_cannot_be_chosen(cast, client):
+    campaign = make_campaign(cast.owner)
+    waiting = hand_in(client.sign_in(cast.editor), campaign, a_list(*GOOD))
+
+    early = client.post(f"{waiting.path}/columns", {"column-0": "first_name"})
+
+    assert (early.status, early.location) == (303, waiting.path)
+    assert db.session.scalar(select(ImportBatch.state)) == "uploaded"

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from sqlalchemy import func, select, update
 
 from app.database import db, transaction
-from app.domain import campaigns, jobs, quotas, watching, work
+from app.domain import campaigns, claims, jobs, quotas, watching, work
 from app.domain.jobs import NEARLY, Progress
 from app.domain.orders import StartOrder
 from app.models import Beneficiary, Card, Chunk, Job, JobState
@@ -57,6 +57,19 @@ def test_a_double_click_makes_one_job(client, cast):
 
     assert first.location == second.location
     assert db.session.scalar(select(func.count()).select_from(Job)) == 1
+
+
+def test_the_form_of_one_campaign_never_answers_with_the_job_of_another(client, cast):
+    first, other = make_campaign(cast.owner, people=1), make_campaign(cast.owner, people=1)
+    ours, theirs = (f"/app/campaigns/{campaign.id}/generate" for campaign in (first, other))
+    form = client.sign_in(cast.editor).get(ours).soup.select_one("form.stack")
+    sent = {"dpi": "300", "sheet": "", "nonce": form.select_one("[name=nonce]")["value"]}
+    job = client.post(ours, sent).location
+
+    refused = client.post(theirs, sent)
+
+    assert job and refused.status == 400 and refused.location is None
+    assert db.session.scalars(select(Job.campaign_id)).all() == [first.id]
 
 
 def test_with_htmx_the_form_leads_to_the_same_page(client, cast):
@@ -211,9 +224,10 @@ def test_cards_that_could_not_be_made_stand_there_with_their_reason(client, cast
 
     page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")
     assert "1 card was not made" in page.text
-    (code,) = (row.get_text() for row in page.soup.select("tbody th .code"))
-    assert code.startswith(campaign.prefix)
-    assert "𓀀" in page.text
+    (row,) = page.soup.select("tbody tr")
+    assert row.th.get_text() == db.session.get(Beneficiary, person).beneficiary_id
+    assert row.select_one(".code").get_text().startswith(campaign.prefix)
+    assert "𓀀" in row.get_text()
 
 
 def test_a_job_that_failed_cost_nothing(client, cast):
@@ -354,7 +368,7 @@ def test_the_page_of_a_job_is_light_with_two_hundred_problems(client, cast):
     campaign = make_campaign(cast.owner, people=210)
     job = jobs.start(campaign, StartOrder(), by=cast.editor)
     with transaction():
-        db.session.execute(update(Chunk).values(attempts=5))
+        db.session.execute(update(Chunk).values(attempts=claims.MOST_ATTEMPTS))
     work_to_the_end(cast.app)
 
     page = client.sign_in(cast.viewer).get(f"/app/jobs/{job.id}")

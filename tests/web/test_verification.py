@@ -4,8 +4,11 @@ import base64
 import io
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 from PIL import Image
 from sqlalchemy import select, update
 
@@ -13,7 +16,9 @@ from app.database import db, transaction
 from app.domain import cards, drawing, jobs, photos
 from app.domain.codes import new_codes
 from app.domain.orders import StartOrder
-from app.models import AuditEntry, Beneficiary, Campaign, Card, CardState
+from app.factory import create_app, limiter
+from app.models import AuditEntry, Beneficiary, Campaign, Card, CardState, Job
+from app.web import verification
 from tests.cast import make_campaign
 from tests.web.client import Client
 
@@ -31,7 +36,17 @@ def card(cast) -> Card:
         person.phone_number, person.mpi_id = "+221771234567", "SN-DKR-26-CANARY00"
     jobs.start(campaign, StartOrder(), by=cast.editor)
     become(CardState.valid)
+    with transaction():
+        db.session.execute(update(Job).values(test_cards=False))
     return db.session.scalar(select(Card))
+
+
+@pytest.fixture
+def practice_card(card) -> Card:
+    """The same card, made where cards are for practice only."""
+    with transaction():
+        db.session.execute(update(Job).values(test_cards=True))
+    return card
 
 
 @pytest.fixture
@@ -72,8 +87,8 @@ def empty_png(width: int, height: int) -> bytes:
 
 def test_it_works(client, card):
     page = client.get("/verify").submit("main form", code=card.code.lower())
-    assert page.status == 200 and page.title.startswith("Valid card")
-    assert page.soup.h1.get_text() == "Valid card"
+    assert page.status == 200 and page.title.startswith("Valid code")
+    assert page.soup.h1.get_text() == "Valid code"
     assert card.code in page.text and "Polio in Pikine" in page.text and "District sanitaire" in page.text
     assert "Only the QR code proves" in page.text
 
@@ -99,6 +114,13 @@ def test_what_stops_a_card_is_said_in_words(client, token, state, words):
     page = client.get(f"/V/{token}")
     assert page.soup.h1.get_text() == words and page.title.startswith(words)
     assert "Do not accept it" in page.text
+
+
+def test_a_test_card_is_said_to_be_worth_nothing(client, practice_card, token):
+    for path in (f"/V/{token}", f"/verify?code={practice_card.code}"):
+        page = client.get(path)
+        assert page.soup.h1.get_text().startswith("Test card: ") and page.title.startswith("Test card: ")
+        assert "It is worth nothing" in page.text and "You can accept it" not in page.text
 
 
 def test_what_is_no_card_is_said_in_words_too(client, card, token):
@@ -231,3 +253,14 @@ def test_the_keys_are_published_for_other_verifiers(client, card):
     assert len(base64.urlsafe_b64decode(key["public_key"] + "=")) == 32
     assert key["issuer"].startswith("org_") and key["not_before"].endswith("Z")
     assert page.headers["Access-Control-Allow-Origin"] == "*" and "max-age" in page.headers["Cache-Control"]
+
+
+def test_typed_codes_are_answered_and_counted_while_redis_is_away(cast, card, settings, monkeypatch):
+    monkeypatch.setattr(limiter, "_storage_dead", False)
+    monkeypatch.setattr(verification, "SPARE", FixedWindowRateLimiter(MemoryStorage()))
+    away = Client(create_app(replace(settings, queue_url="redis://127.0.0.1:1/0")))
+
+    seen = [away.get(f"/verify?code={card.code}") for _time in range(11)]
+
+    assert [page.status for page in seen] == [200] * 10 + [429]
+    assert card.code in seen[0].text
