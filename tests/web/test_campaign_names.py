@@ -4,6 +4,7 @@ import pytest
 
 from app.domain import campaigns
 from tests.cast import make_campaign
+from tests.web.test_campaigns import answer_first
 
 FIRST_STEP = "main form"
 
