@@ -1,4 +1,4 @@
-"""Names and prefixes of campaigns that are hard to take."""
+"""Starting a campaign: names and prefixes that are hard to take."""
 
 import pytest
 
