@@ -173,7 +173,12 @@ def _refuse_invalid(_request: Any, _answer: Any, error: ValidationError | None, 
     if error is not None:
         place = "query" if request.method in ("GET", "HEAD") else "body"
         problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Unusable([([place, *problem["loc"]], problem["msg"], problem["type"]) for problem in problems])
+        raise Unusable(
+            [
+                ([place, *problem["loc"]], problem["msg"].removeprefix("Value error, "), problem["type"])
+                for problem in problems
+            ]
+        )
 
 
 def _refuse_wrong_answer(_request: Any, _answer: Any, error: ValidationError | None, *_: Any) -> None:

@@ -164,7 +164,9 @@ def test_a_campaign_that_cannot_be_is_refused_by_its_field(owner, field, value):
     answer = owner("POST", "/campaigns/", WANTED | {field: value})
 
     assert answer.status_code == 422
-    assert [problem["loc"] for problem in answer.json["detail"]] == [["body", field]]
+    (problem,) = answer.json["detail"]
+    assert problem["loc"] == ["body", field]
+    assert not problem["msg"].startswith("Value error")  # pydantic's word for our own sentences
     assert answer.json["total"] == 1
     assert owner("GET", "/campaigns/").json["total"] == 0
 
