@@ -216,8 +216,9 @@ def refuse_archived(campaign: Campaign) -> None:
 def refresh_status(campaign_id: uuid.UUID) -> None:
     """Work the campaign's cards_status out again, inside the open transaction."""
     db.session.flush()
-    # PostgreSQL: two jobs that end at once take turns here, or each would still see the other alive.
-    campaign = db.session.get(Campaign, campaign_id, populate_existing=True, with_for_update=True)
+    # PostgreSQL: two jobs that end at once take turns here, or each would still see the other alive. The lock is the
+    # one of an UPDATE (no key): a stronger one would wait for every transaction that has made a card, in a circle.
+    campaign = db.session.get(Campaign, campaign_id, populate_existing=True, with_for_update={"key_share": True})
     mine = select(Job.state).where(Job.campaign_id == campaign_id)
     lives = db.session.scalar(mine.where(Job.state.not_in(FINISHED)).limit(1))
     last = db.session.scalar(mine.order_by(Job.created_at.desc(), Job.id.desc()).limit(1))
