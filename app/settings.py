@@ -36,6 +36,8 @@ class Settings:
     reap_seconds: float = 15.0
     proxies: int = 0
     max_job_cards: int = 1_000_000
+    artifact_days: int = 180
+    import_days: int = 7
 
     @property
     def database(self) -> str:
@@ -103,6 +105,8 @@ def from_environment(environ: dict[str, str] | None = None) -> Settings:
         reap_seconds=_number(env, "FIELDCARD_REAP_SECONDS", 15.0, float),
         proxies=_number(env, "FIELDCARD_PROXIES", 0, int, least=0),
         max_job_cards=_number(env, "FIELDCARD_MAX_JOB_CARDS", 1_000_000, int),
+        artifact_days=_number(env, "FIELDCARD_ARTIFACT_DAYS", 180, int, least=1),
+        import_days=_number(env, "FIELDCARD_IMPORT_DAYS", 7, int, least=1),
     )
 
 

@@ -13,6 +13,7 @@ from app.models.audit import AuditEntry
 from app.models.campaigns import SENSITIVE_TYPES, Campaign, CampaignDraft, CampaignType, CardsStatus
 from app.models.cards import ISSUED, LIVE, Card, CardState
 from app.models.designs import DesignVersion
+from app.models.duties import CheckUp, Duty, Worker
 from app.models.imports import ImportBatch, ImportRow, ImportState
 from app.models.jobs import (
     FINISHED,
@@ -27,7 +28,7 @@ from app.models.jobs import (
     RequestKey,
 )
 from app.models.keys import KeyStatus, SigningKey
-from app.models.people import Beneficiary, Enrolment
+from app.models.people import Beneficiary, Enrolment, Tombstone
 from app.models.quotas import LedgerEntry, LedgerKind
 
 __all__ = [
@@ -45,9 +46,11 @@ __all__ = [
     "Card",
     "CardState",
     "CardsStatus",
+    "CheckUp",
     "Chunk",
     "ChunkState",
     "DesignVersion",
+    "Duty",
     "Enrolment",
     "ImportBatch",
     "ImportRow",
@@ -66,6 +69,8 @@ __all__ = [
     "RequestKey",
     "Role",
     "SigningKey",
+    "Tombstone",
     "User",
     "UserSession",
+    "Worker",
 ]

@@ -163,7 +163,10 @@ class ArtifactKind(StrEnum):
 
 
 class Artifact(Tenant, Model):
-    """A finished file: an ordered list of stored pieces, whole or absent."""
+    """A finished file: an ordered list of stored pieces, whole or absent.
+
+    When its time is over, or a person on it was erased, the pieces go and the row stays: `removed_at` says since when.
+    """
 
     __tablename__ = "artifact"
     __table_args__ = (same_organisation("job_id", "job"),)
@@ -174,6 +177,7 @@ class Artifact(Tenant, Model):
     length: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    removed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class RequestKey(Identified, Tenant, Model):

@@ -22,7 +22,8 @@ from app.models.base import (
 class Beneficiary(Identified, Tenant, Model):
     """A person a programme serves. The same `beneficiary_id` in one organisation is the same person.
 
-    `search_text` holds names, id and phone without case and accents.
+    `search_text` holds names, id and phone without case and accents. Of a person who was erased only the row is
+    left: `erased_at` says since when, names are empty, and `beneficiary_id` is a word of ours.
     """
 
     __tablename__ = "beneficiary"
@@ -42,6 +43,7 @@ class Beneficiary(Identified, Tenant, Model):
     mpi_id: Mapped[str | None] = mapped_column(String(20), unique=True)
     search_text: Mapped[str] = mapped_column(String(500), default="")
     updated_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    erased_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
 
 class Enrolment(Identified, Tenant, Model):
@@ -57,3 +59,12 @@ class Enrolment(Identified, Tenant, Model):
 
     campaign_id: Mapped[uuid.UUID]
     person_id: Mapped[uuid.UUID] = mapped_column(index=True)
+
+
+class Tombstone(Tenant, Model):
+    """That a person was erased: kept for good, so that a backup made before cannot bring the person back."""
+
+    __tablename__ = "tombstone"
+
+    person_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(UTCDateTime)
