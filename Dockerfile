@@ -24,7 +24,7 @@ ENV PATH=/fieldcard/.venv/bin:$PATH \
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD \
-    ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/healthz\", timeout=2)"]
+    ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/healthz?web\", timeout=2)"]
 # A stop lasts at most 25 s; run with `--init --stop-timeout 30`.
 ENTRYPOINT ["fieldcard"]
 CMD ["serve"]

@@ -1,11 +1,17 @@
-"""Answers that several doors give alike: a finished file of a job, whole, in part, or unchanged."""
+"""Answers that several doors give alike: a finished file of a job, and what is away for a while."""
+
+import errno
+from dataclasses import dataclass
 
 from flask import Response, request
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.http import parse_range_header
 from werkzeug.wsgi import FileWrapper
 
 from app.domain import packaging
 from app.models import Artifact, ArtifactKind
+from app.sentences import Sentence, say
 
 TYPES = {
     ArtifactKind.pdf: "application/pdf",
@@ -14,6 +20,50 @@ TYPES = {
     ArtifactKind.manifest: "application/json",
 }
 READ_AT_ONCE = 1 << 18  # bytes
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+# What a file store says that is away: a share that was unmounted or a bucket out of reach, not a mistake of ours.
+STORE_AWAY = {errno.EIO, errno.EREMOTEIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
+READ_ONLY = "25006"  # PostgreSQL: a standby, while another server takes over
+
+
+@dataclass(frozen=True)
+class Outage:
+    """What is away, in a sentence, and after how many seconds to ask again; the answer to it is 503."""
+
+    sentence: Sentence
+    retry_after: int
+
+
+BUSY = Outage(
+    say(
+        "The portal is busy or is being renewed. If you just sent a form, it was not saved: send it once more. "
+        "Work that is under way goes on."
+    ),
+    5,
+)
+FULL = Outage(say("The server's disk is full. Nothing is lost; ask your administrator to make room."), 60)
+FILES_AWAY = Outage(say("The files cannot be reached just now. Nothing is lost; try again in a minute."), 30)
+
+
+def outage(error: Exception) -> Outage | None:
+    """Return what is away when a database, a disk or a file store fails; None when it is a mistake of ours."""
+    if isinstance(error, OSError):
+        return FULL if error.errno in DISK_FULL else FILES_AWAY if error.errno in STORE_AWAY else None
+    if isinstance(error, OperationalError) and _is_full(error):
+        return FULL
+    if isinstance(error, OperationalError | PoolTimeout | PendingRollbackError):
+        return BUSY
+    cut_off = isinstance(error, DBAPIError) and (error.connection_invalidated or _state(error) == READ_ONLY)
+    return BUSY if cut_off else None
+
+
+def _is_full(error: OperationalError) -> bool:
+    """Return whether SQLite (SQLITE_FULL) or PostgreSQL (53100, disk_full) has no room."""
+    return "disk is full" in str(error.orig) or _state(error) == "53100"
+
+
+def _state(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
 
 
 def send_artifact(artifact: Artifact, name: str) -> Response:

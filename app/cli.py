@@ -1,16 +1,20 @@
 """The `fieldcard` command: everything that is done without a browser; refusals are one sentence and exit 1."""
 
+import errno
 import secrets
 import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 from flask import Flask
 
-from app.settings import Settings, SettingsError, from_environment
+from app.settings import ROOT, Settings, SettingsError, from_environment
+
+if TYPE_CHECKING:
+    from app.domain.invariants import Progress
 
 P = ParamSpec("P")
 
@@ -28,22 +32,47 @@ def ready_app() -> Flask:
     refuse_unmigrated(settings := settings_or_exit())
     from app.factory import create_app
 
-    return create_app(settings)
+    try:
+        return create_app(settings)
+    except SettingsError as error:
+        sys.exit(str(error))
 
 
 def refuse_unmigrated(settings: Settings) -> None:
-    """Exit with a sentence when the database cannot be reached, or does not have this version's tables."""
+    """Exit with a sentence when the database cannot be reached, lacks this version's tables or is another secret's."""
     from sqlalchemy.exc import OperationalError
 
-    from app.domain import installation
+    from app.domain import installation, keys
+    from app.domain.errors import Refusal
 
     with installation.bare_app(settings).app_context():
         try:
-            migrated = installation.is_migrated()
+            if not installation.is_migrated():
+                sys.exit("The database is not at this version's tables. Run: fieldcard migrate")
+            keys.refuse_another_secret()
         except OperationalError as error:
             sys.exit(f"The database cannot be reached: {error.orig}")
-    if not migrated:
-        sys.exit("The database is not at this version's tables. Run: fieldcard migrate")
+        except Refusal as refusal:
+            sys.exit(str(refusal))
+
+
+def prepare_to_serve(*, migrating: bool) -> None:
+    """Bring the database to this version's tables, or only check that it is; exit with a sentence when none may serve.
+
+    After a restore that was interrupted nobody may: who was erased since the backup is there again until it is done.
+    """
+    settings = settings_or_exit()
+    if migrating:
+        _migrate(settings)
+    refuse_unmigrated(settings)
+    from app.domain import backups, installation
+
+    with installation.bare_app(settings).app_context():
+        if backups.is_unfinished():
+            sys.exit(
+                "A restore was interrupted here, and people who were erased since that backup may be back. Finish it "
+                "first, with the same command: fieldcard restore FILE"
+            )
 
 
 def inside_app(command: Callable[P, Any]) -> Callable[P, Any]:
@@ -58,6 +87,10 @@ def inside_app(command: Callable[P, Any]) -> Callable[P, Any]:
                 command(*args, **kwargs)
             except Refusal as refusal:
                 raise OneSentence(str(refusal)) from None
+            except OSError as error:
+                if error.errno != errno.EREMOTEIO:  # a file store that is away, which says so itself
+                    raise
+                raise OneSentence(str(error)) from None
 
     return run
 
@@ -104,15 +137,7 @@ def serve(web: bool, worker: int | None) -> None:
 @main.command()
 def migrate() -> None:
     """Bring the database to this version's tables."""
-    from sqlalchemy.exc import OperationalError
-
-    from app.domain import installation
-
-    with installation.bare_app(settings_or_exit()).app_context():
-        try:
-            installation.migrate()
-        except OperationalError as error:
-            sys.exit(f"The database cannot be reached: {error.orig}")
+    _migrate(settings_or_exit())
 
 
 @main.command()
@@ -185,7 +210,36 @@ def grant_quota(organisation: str, cards: int, reason: str) -> None:
 
     found = organisations.by_name(organisation)
     left = quotas.grant(found.id, cards, reason, by=Actor.portal(found.id))
+    click.echo(f"{found.name} may make {left} cards now. What is left at the end of the month expires.")
+
+
+@quota.command("correct", context_settings={"ignore_unknown_options": True})
+@click.argument("organisation")
+@click.argument("cards", type=int, metavar="±CARDS")
+@click.option("--reason", required=True, help="Stands in the ledger.")
+@inside_app
+def correct_quota(organisation: str, cards: int, reason: str) -> None:
+    """Put a mistake right: add cards (50) or take them away (-50), as many as are left at most."""
+    from app.domain import organisations, quotas
+    from app.domain.access import Actor
+
+    found = organisations.by_name(organisation)
+    left = quotas.correct(found.id, cards, reason, by=Actor.portal(found.id))
     click.echo(f"{found.name} may make {left} cards now.")
+
+
+@quota.command("monthly")
+@click.argument("organisation")
+@click.argument("cards", type=int)
+@inside_app
+def set_monthly_quota(organisation: str, cards: int) -> None:
+    """Grant an organisation CARDS cards a month, from the next month on."""
+    from app.domain import organisations, quotas
+    from app.domain.access import Actor
+
+    found = organisations.by_name(organisation)
+    standing = quotas.set_monthly(found.id, cards, by=Actor.portal(found.id))
+    click.echo(f"{found.name} gets {cards} cards a month from {standing.renewed_on} on; {standing.left} are left now.")
 
 
 @main.command()
@@ -207,30 +261,99 @@ def generate(file: Path, out: Path, **campaign: Any) -> None:
 
 @main.command()
 @click.option("--reap", is_flag=True, help="First take up what a dead worker left, and sweep stray files.")
+@click.option("--quick", is_flag=True, help="Do not read every stored byte again; seconds instead of minutes.")
 @inside_app
-def doctor(reap: bool) -> None:
-    """Check everything that must always be true; say nothing when all is well."""
+def doctor(reap: bool, quick: bool) -> None:
+    """Check everything that must always be true; say nothing when all is well, a sentence for each breach otherwise."""
     from app import tasks
     from app.domain import invariants, sweeping
 
     if reap:
         tasks.tick()
         sweeping.sweep()
-    found = list(invariants.breaches())
-    for breach in found:
+    bar = ReadingBar()
+    found = 0
+    for found, breach in enumerate(invariants.breaches(deep=not quick, step=bar.show), 1):  # noqa: B007 - counts
+        bar.clear()
         click.echo(breach)
+    bar.clear()
     if found:
         sys.exit(1)
 
 
+class ReadingBar:
+    """How far reading the stored files has come: one line on stderr, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self.shown = ""
+
+    def show(self, progress: "Progress") -> None:
+        """Show it, when it looks different from before."""
+        done, total = (f"{size / 1e9:.2f}" for size in (progress.done, progress.total))
+        if progress.total and sys.stderr.isatty() and (text := f"Reading files: {done} of {total} GB") != self.shown:
+            self.shown = text
+            click.echo(f"\r{text}", err=True, nl=False)
+
+    def clear(self) -> None:
+        """Leave the line empty for what comes."""
+        if self.shown:
+            click.echo("\r" + " " * len(self.shown) + "\r", err=True, nl=False)
+            self.shown = ""
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--recipient", "recipients", multiple=True, metavar="age1…", help="Who may open it; can be repeated.")
+@click.option("--recipients-file", type=click.Path(path_type=Path), metavar="F", help="The same, one a line.")
+@click.option("--passphrase-stdin", is_flag=True, help="Seal it with a passphrase: one line on standard input.")
+@click.option("--plain", is_flag=True, help="Do not seal it: whoever has the file reads everybody's data.")
+@inside_app
+def backup(file: Path, **seal: Any) -> None:
+    """Write everything but the secret into FILE, sealed with age, while Fieldcard goes on working."""
+    from app.backup import commands
+
+    commands.backup(file, **seal)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--identity", type=click.Path(path_type=Path), metavar="F", help="The file with the private key.")
+@click.option("--passphrase-stdin", is_flag=True, help="The passphrase: one line on standard input.")
+@inside_app
+def restore(file: Path, **opener: Any) -> None:
+    """Bring the backup in FILE into this empty installation, on SQLite or PostgreSQL, and check everything."""
+    from app import tasks
+    from app.backup import commands
+
+    commands.restore(file, **opener)
+    tasks.ring()
+
+
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("what", type=click.Choice(["render"]))
+@click.argument("what", type=click.Choice(["render", "chaos", "doctor"]))
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def bench(what: str, options: tuple[str, ...]) -> None:
-    """Measure on this machine: `bench render` compares the making of a card with the plain way of making it."""
+    """Measure on this machine.
+
+    `bench render` compares the making of a card with the plain way of making it; `bench chaos` kills a portal's
+    processes at their work and checks that nothing is lost or made twice; `bench doctor` times the doctor's check.
+    """
     from importlib import import_module
 
+    sys.path.insert(0, str(ROOT))  # measurements lie in the checkout, beside the app, and are not installed with it
     sys.exit(import_module(f"bench.{what}").main(list(options)))
+
+
+def _migrate(settings: Settings) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    from app.domain import installation
+
+    with installation.bare_app(settings).app_context():
+        try:
+            installation.migrate()
+        except OperationalError as error:
+            sys.exit(f"The database cannot be reached: {error.orig}")
 
 
 def _password(from_stdin: bool) -> tuple[str, str]:

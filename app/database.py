@@ -3,11 +3,14 @@
 Rooms read through `db.session` freely and write only inside `transaction()`.
 """
 
+import logging
 import random
+import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -15,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, MetaData, event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, ExceptionContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -23,6 +26,7 @@ from ulid import ULID
 
 from app.settings import Settings
 
+log = logging.getLogger(__name__)
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -31,6 +35,7 @@ NAMES = {
     "pk": "pk_%(table_name)s",
 }
 BUSY_MILLISECONDS = 30_000
+PATIENT_MILLISECONDS = 2_000  # to wait for readers before the log of changes is emptied
 TRIES = 5
 WORTH_RETRYING = {"40001", "40P01", "23505"}  # PostgreSQL: serialization failure, deadlock, unique violation
 
@@ -65,15 +70,51 @@ def transaction() -> Iterator[Session]:
         raise WriteOutsideTransaction("There are changes that were made before transaction() began.")
     session.rollback()
     session.info["writing"] = True
-    try:
-        session.connection(execution_options={"immediate": True})
-        yield session
-        session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        session.info["writing"] = False
+    with TURNS.turn() if db.engine.dialect.name == "sqlite" else nullcontext():
+        try:
+            session.connection(execution_options={"immediate": True})
+            yield session
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            session.info["writing"] = False
+
+
+class Turns:
+    """Who of this process's threads writes next: first come, first served.
+
+    SQLite lets those who wait for its lock try again at random, so that of fifty writers one may wait in vain until
+    its patience ends. Who has waited here that long goes on all the same, to hear it from SQLite itself.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.patience = patience
+        self.waiting: deque[threading.Event] = deque()
+        self.lock = threading.Lock()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the calling thread's turn, and pass it on at the end."""
+        mine = threading.Event()
+        with self.lock:
+            self.waiting.append(mine)
+            self._call_the_first()
+        try:
+            mine.wait(self.patience)
+            yield
+        finally:
+            with self.lock:
+                self.waiting.remove(mine)
+                self._call_the_first()
+
+    def _call_the_first(self) -> None:
+        if self.waiting:
+            self.waiting[0].set()
+
+
+TURNS = Turns(BUSY_MILLISECONDS / 1000)
 
 
 def one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
@@ -108,6 +149,29 @@ def added_first(row: Any) -> bool:
     return True
 
 
+def truncate_wal() -> None:
+    """Move SQLite's log of changes into the database and empty it, so that what was deleted is in no file any more.
+
+    A reader may be in the way; then the log stays until the next time. PostgreSQL forgets by its own VACUUM.
+    """
+    db.session.rollback()
+    if db.engine.dialect.name != "sqlite":
+        return
+    connection = db.engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {PATIENT_MILLISECONDS}")
+        try:
+            busy, _pages, _moved = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+            cursor.close()
+    finally:
+        connection.close()
+    if busy:
+        log.warning("The database's log of changes could not be emptied, because somebody reads; the next time will.")
+
+
 @event.listens_for(Session, "before_flush")
 def _flush_only_when_writing(session: Session, *_: Any) -> None:
     if not session.info.get("writing") and (session.new or session.dirty or session.deleted):
@@ -119,6 +183,44 @@ def _write_only_when_writing(state: Any) -> None:
     writes = state.is_insert or state.is_update or state.is_delete
     if writes and not state.session.info.get("writing"):
         raise WriteOutsideTransaction("Rows change inside transaction() only.")
+
+
+@event.listens_for(Engine, "handle_error")
+def _say_no_values(context: ExceptionContext) -> None:
+    """Take out of the database's errors what rows they were about: it is people's names, and errors reach the log.
+
+    PostgreSQL puts whole rows into the lines after the first (DETAIL, CONTEXT), and into the first of class 22, which
+    is about values, what stood in the row. SQLite names tables and columns only.
+    """
+    original = context.original_exception
+    told = str(original)
+    kept = told.splitlines()[0] if told else told
+    if (getattr(original, "sqlstate", None) or "").startswith("22"):
+        kept = kept.split(': "')[0]
+    if kept == told or not type(original).__module__.startswith("psycopg"):
+        return
+    original.args = (kept,)
+    if context.sqlalchemy_exception is not None:
+        context.sqlalchemy_exception.args = tuple(
+            one.replace(told, kept) if isinstance(one, str) else one for one in context.sqlalchemy_exception.args
+        )
+
+
+def patience_with(url: str) -> dict[str, Any]:
+    """Return how long a PostgreSQL server that is away is waited for, as arguments to connect; SQLite needs none."""
+    if not url.startswith("postgresql"):
+        return {}
+    unheard = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+    return {"connect_timeout": 10, "tcp_user_timeout": BUSY_MILLISECONDS, **unheard}
+
+
+@event.listens_for(Engine, "connect")
+def _postgresql_manners(connection: Any, _record: Any) -> None:
+    """Wait for a lock as long as SQLite does, and no longer: a request is then answered, and work tried again."""
+    if not type(connection).__module__.startswith("psycopg"):
+        return
+    connection.execute(f"SET lock_timeout = {BUSY_MILLISECONDS}")
+    connection.commit()
 
 
 @event.listens_for(Engine, "connect")

@@ -12,7 +12,7 @@ from htmx_flask import Htmx
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import files, models, queue
-from app.database import db
+from app.database import db, patience_with
 from app.keyring import derived
 from app.settings import ROOT, Settings, from_environment
 
@@ -70,6 +70,7 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "WTF_CSRF_SSL_STRICT": False,  # asks for a Referer, and our own pages tell browsers to send none
         "SQLALCHEMY_DATABASE_URI": settings.database,
         "SQLALCHEMY_ENGINE_OPTIONS": {
+            "connect_args": patience_with(settings.database),
             "pool_size": 20,
             "max_overflow": 40,
             "pool_pre_ping": True,

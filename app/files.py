@@ -1,17 +1,22 @@
 """The file store: pieces put whole under a key, and read back as one long file."""
 
 import io
+import logging
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from flask import Flask, current_app
+
+log = logging.getLogger(__name__)
 
 COPY_BYTES = 1 << 20
 
@@ -19,11 +24,17 @@ COPY_BYTES = 1 << 20
 class Store(Protocol):
     """Where files live. A key is absent or holds a whole file; keys look like `parts/<job>/<piece>`."""
 
-    def put(self, key: str, source: Path) -> None:
-        """Move the file `source` under `key`, safe on disk when this returns."""
+    def put(self, key: str, source: Path, moved: Callable[[], None] = ...) -> None:
+        """Move the file `source` under `key`, safe on disk when this returns.
 
-    def open(self, key: str) -> BinaryIO:
-        """Return the file for reading; FileNotFoundError when there is none."""
+        Calls `moved` now and then while bytes go, so that who holds a lease keeps it; what it raises ends the putting.
+        """
+
+    def open(self, key: str, length: int | None = None) -> BinaryIO:
+        """Return the file for reading; FileNotFoundError when there is none.
+
+        Whoever is sure of its `length` spares a remote store the question; what is amiss shows when it is read then.
+        """
 
     def size(self, key: str) -> int:
         """Return its length in bytes; FileNotFoundError when there is none."""
@@ -43,6 +54,9 @@ class Store(Protocol):
     def free_bytes(self) -> int | None:
         """Return the room that is left, None where there is no telling."""
 
+    def problem(self) -> str:
+        """Return a sentence that says why nothing can be stored now, soon and asked once; "" when all is well."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -57,21 +71,22 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a share that is away hinders no start; `problem` says so
+            _make_folder(folder)
 
-    def put(self, key: str, source: Path) -> None:
+    def put(self, key: str, source: Path, moved: Callable[[], None] = lambda: None) -> None:
         target = self._path(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         draft = target.with_name(f".tmp-{secrets.token_hex(8)}")
         try:
-            _move(source, draft)
+            _move(source, draft, moved)
             _sync(draft)
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
         _sync(target.parent)
 
-    def open(self, key: str) -> BinaryIO:
+    def open(self, key: str, length: int | None = None) -> BinaryIO:
         return self._path(key).open("rb")
 
     def size(self, key: str) -> int:
@@ -84,9 +99,9 @@ class FolderStore:
         self._path(key).unlink(missing_ok=True)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        for path in sorted(self.folder.rglob("*")):
+        for path in _files_in(self.folder / prefix.rpartition("/")[0]):
             key = path.relative_to(self.folder).as_posix()
-            if path.is_file() and key.startswith(prefix) and not path.name.startswith(".tmp-"):
+            if key.startswith(prefix) and not path.name.startswith(".tmp-"):
                 yield key
 
     def tidy(self, older_than: float) -> None:
@@ -96,7 +111,15 @@ class FolderStore:
                     draft.unlink()
 
     def free_bytes(self) -> int | None:
-        return shutil.disk_usage(self.folder).free
+        try:
+            return shutil.disk_usage(self.folder).free
+        except OSError:  # a share that is away; `problem` says so, and pages about jobs go on
+            return None
+
+    def problem(self) -> str:
+        if os.access(self.folder, os.W_OK | os.X_OK):
+            return ""
+        return f"The folder of files {self.folder} is not there or cannot be written: mount it, or mend its rights."
 
     def _path(self, key: str) -> Path:
         path = (self.folder / key).resolve()
@@ -106,8 +129,19 @@ class FolderStore:
 
 
 def connect(app: Flask, url: str) -> Store:
-    """Return the store at `url`; `file:///FOLDER` is a folder of this machine."""
-    store = FolderStore(Path(url.removeprefix("file://")))
+    """Return the store at `url`: `file:///FOLDER` is a folder of this machine, `s3://BUCKET/PREFIX` a bucket.
+
+    A store that is away is said in the log and hinders nobody: pages work without it, and work waits for it.
+    """
+    store: Store
+    if url.startswith("s3://"):
+        from app.s3 import S3Store
+
+        store = S3Store(url)
+    else:
+        store = FolderStore(Path(url.removeprefix("file://")))
+    if problem := store.problem():
+        log.warning("%s Until then nothing can be made or downloaded.", problem)
     app.extensions["fieldcard-files"] = store
     return store
 
@@ -118,14 +152,28 @@ def store() -> Store:
 
 
 class JoinedPieces(io.RawIOBase):
-    """A seekable reader over pieces in order, so that a download of gigabytes copies nothing and allows Range."""
+    """A seekable reader over pieces in order, so that a download of gigabytes copies nothing and allows Range.
+
+    Once it has begun, a piece that is not as long as recorded may be an OSError instead of an early end.
+    """
 
     def __init__(self, files: Store, pieces: Sequence[Piece]) -> None:
         self.files = files
         self.pieces = [piece for piece in pieces if piece.length]
-        self.length = sum(piece.length for piece in pieces)
+        self.ends = list(accumulate(piece.length for piece in self.pieces))
+        self.length = self.ends[-1] if self.ends else 0
         self.position = 0
         self.current: tuple[int, BinaryIO] | None = None
+        self.begun = False
+
+    def begin(self) -> None:
+        """Open the first piece, so that a store that is away is noticed before anything is answered.
+
+        From then on the recorded lengths are believed, which spares a remote store one request for each piece.
+        """
+        if self.pieces:
+            self._stream(0)
+        self.begun = True
 
     def readable(self) -> bool:
         return True
@@ -142,18 +190,17 @@ class JoinedPieces(io.RawIOBase):
         return self.position
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        start = 0
-        for number, piece in enumerate(self.pieces):
-            inside = self.position - start
-            if 0 <= inside < piece.length:
-                stream = self._stream(number)
-                stream.seek(inside)
-                data = stream.read(min(len(buffer), piece.length - inside))
-                buffer[: len(data)] = data
-                self.position += len(data)
-                return len(data)
-            start += piece.length
-        return 0
+        number = bisect_right(self.ends, self.position)  # a large job has ten thousand pieces
+        if number == len(self.pieces):
+            return 0
+        left = self.ends[number] - self.position
+        inside = self.pieces[number].length - left
+        stream = self._stream(number)
+        stream.seek(inside)
+        data = stream.read(min(len(buffer), left))
+        buffer[: len(data)] = data
+        self.position += len(data)
+        return len(data)
 
     def close(self) -> None:
         if self.current:
@@ -165,17 +212,42 @@ class JoinedPieces(io.RawIOBase):
         if self.current is None or self.current[0] != number:
             if self.current:
                 self.current[1].close()
-            self.current = (number, self.files.open(self.pieces[number].key))
+            piece = self.pieces[number]
+            self.current = (number, self.files.open(piece.key, piece.length if self.begun else None))
         return self.current[1]
 
 
-def _move(source: Path, target: Path) -> None:
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those that lead to it, each safe on disk: its name is a line in the folder around it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync(folder.parent)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield every file below, folder after folder in order of their names: only one folder's names are in memory."""
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for path in paths:
+        if path.is_dir():
+            yield from _files_in(path)
+        elif path.is_file():
+            yield path
+
+
+def _move(source: Path, target: Path, moved: Callable[[], None]) -> None:
     """Rename within one file system, copy across two; `source` is gone either way."""
     try:
         source.replace(target)
     except OSError:
         with source.open("rb") as read, target.open("wb") as write:
-            shutil.copyfileobj(read, write, COPY_BYTES)
+            while block := read.read(COPY_BYTES):
+                write.write(block)
+                moved()
         source.unlink()
 
 

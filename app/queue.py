@@ -15,6 +15,7 @@ from huey.api import Huey
 from huey.serializer import Serializer
 
 NAME = "fieldcard"
+REDIS_SECONDS = 2.5  # to answer, more than the second in which a worker waits for a message
 TASKS: dict[str, Callable[..., None]] = {}
 
 
@@ -60,7 +61,10 @@ def _sqlite(url: str) -> Huey:
 
 
 def _redis(url: str) -> Huey:
-    return PriorityRedisHuey(NAME, url=url, results=False, serializer=JsonSerializer())
+    from redis import ConnectionPool  # an extra
+
+    pool = ConnectionPool.from_url(url, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS)
+    return PriorityRedisHuey(NAME, connection_pool=pool, results=False, serializer=JsonSerializer())
 
 
 def _inside(app: Flask, function: Callable[..., None]) -> Callable[..., None]:

@@ -3,6 +3,7 @@
 import os
 import secrets
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ class Settings:
     max_job_cards: int = 1_000_000
     artifact_days: int = 180
     import_days: int = 7
+    backup_recipient: str = ""
 
     @property
     def database(self) -> str:
@@ -98,7 +100,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Settings:
         public_url=_public_url(env.get("FIELDCARD_PUBLIC_URL") or f"http://localhost:{port}"),
         database_url=_psycopg(env.get("DATABASE_URL", "")),
         queue_url=env.get("QUEUE_URL", ""),
-        files_url=env.get("FILES_URL", ""),
+        files_url=_files(env.get("FILES_URL", "")),
         workers=_number(env, "FIELDCARD_WORKERS", os.cpu_count() or 1, int),
         web_threads=_number(env, "FIELDCARD_WEB_THREADS", 256, int),
         lease_seconds=_number(env, "FIELDCARD_LEASE_SECONDS", 60.0, float),
@@ -107,6 +109,7 @@ def from_environment(environ: dict[str, str] | None = None) -> Settings:
         max_job_cards=_number(env, "FIELDCARD_MAX_JOB_CARDS", 1_000_000, int),
         artifact_days=_number(env, "FIELDCARD_ARTIFACT_DAYS", 180, int, least=1),
         import_days=_number(env, "FIELDCARD_IMPORT_DAYS", 7, int, least=1),
+        backup_recipient=env.get("FIELDCARD_BACKUP_RECIPIENT", ""),
     )
 
 
@@ -134,6 +137,17 @@ def _psycopg(url: str) -> str:
     for short in ("postgres://", "postgresql://"):
         if url.startswith(short):
             return "postgresql+psycopg://" + url.removeprefix(short)
+    return url
+
+
+def _files(url: str) -> str:
+    """Return the address when it is one of a folder or of a bucket, and what a bucket takes is installed."""
+    place = urlsplit(url)
+    if url and not (place.scheme == "file" and not place.netloc and place.path.startswith("/")):
+        if place.scheme != "s3" or not place.netloc or place.query:
+            raise SettingsError(f"FILES_URL is file:///FOLDER or s3://BUCKET/PREFIX, but is {url!r}.")
+        if find_spec("boto3") is None:
+            raise SettingsError("FILES_URL names S3, which takes boto3: run ./run setup, or pip install boto3.")
     return url
 
 

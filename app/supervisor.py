@@ -69,15 +69,11 @@ def plan_for(settings: Settings, web: bool, workers: int) -> Plan:
     """Return what to run; by the word fieldcard-worker in its command line a worker, and no other, is told."""
     both = web and workers > 0
     fieldcard = (sys.executable, "-c", "from app.cli import main; main()")
-    check = (
-        sys.executable,
-        "-c",
-        "from app.cli import refuse_unmigrated, settings_or_exit; refuse_unmigrated(settings_or_exit())",
-    )
+    prepare = f"from app.cli import prepare_to_serve; prepare_to_serve(migrating={both})"
     return Plan(
         home=settings.home,
         alone=both,
-        prepare=(*fieldcard, "migrate") if both else check,
+        prepare=(sys.executable, "-c", prepare),
         web=(sys.executable, "-m", "gunicorn", "-c", "python:app.webserver", "wsgi:app") if web else None,
         listens=(settings.bind, settings.port),
         address=settings.public_url,
@@ -228,11 +224,14 @@ def _on_stop(ask: Callable[..., None]) -> Iterator[None]:
 
 
 def _answers(host: str, port: int) -> bool:
-    """Return whether the portal answers; an open port is not enough, gunicorn opens it before it loads."""
+    """Return whether the portal answers; an open port is not enough, gunicorn opens it before it loads.
+
+    It is asked about itself alone: the workers start later.
+    """
     reach = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     connection = http.client.HTTPConnection(reach, port, timeout=0.5)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", "/healthz?web")
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False

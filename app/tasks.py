@@ -1,21 +1,18 @@
-"""Tasks: the bell that wakes workers, and the tick that rings it for whatever waits."""
+"""Tasks: the bell that wakes workers, and what each worker does by the clock: tick, duties, and its heartbeat."""
 
 import logging
-import os
-import socket
 import threading
-import time
 from collections.abc import Callable
 
 from flask import Flask, current_app
 
-from app.database import db, settings
-from app.domain import sweeping, work
+from app.database import db, settings, utc_now
+from app.domain import duties, work, workers
+from app.domain.workers import BEAT_SECONDS, whoami
 from app.queue import task
 
 log = logging.getLogger(__name__)
 stop = threading.Event()
-SWEEP_SECONDS = 3_600
 
 
 def init_app(app: Flask) -> None:
@@ -41,24 +38,46 @@ def ring() -> None:
 
 
 def tick() -> None:
-    """Take up what a dead worker left, and ring while anything waits."""
+    """Take up what a dead worker left, ring while anything waits, and do what is quick and due."""
     work.take_up()
     if work.waits():
         ring()
+    duties.book_due(stopping=stop.is_set)
+
+
+def queue_problem() -> str | None:
+    """Return the kind of error with which the queue answers, None when it is there."""
+    try:
+        current_app.extensions["fieldcard-queue"].pending_count()
+    except Exception as error:
+        return type(error).__name__
+    return None
 
 
 def keep_ticking(app: Flask) -> None:
-    """Tick every FIELDCARD_REAP_SECONDS and sweep now and then, until the process stops.
+    """Tick every FIELDCARD_REAP_SECONDS until the process stops."""
+    _keep_doing(app, tick, lambda: settings().reap_seconds)
 
-    Every worker sweeps; harmless, because a file is removed once, and none that a row knows.
-    """
-    swept = time.monotonic()
+
+def keep_doing_duties(app: Flask) -> None:
+    """Look for what is due as often, in a thread of its own: a duty may take minutes, and the tick must not wait."""
+    _keep_doing(app, lambda: duties.do_due(whoami(), stopping=stop.is_set), lambda: settings().reap_seconds)
+
+
+def keep_beating(app: Flask) -> None:
+    """Say that this worker is alive, at once and every few seconds, and at the end that it leaves."""
+    started_at = utc_now()
     with app.app_context():
-        while not stop.wait(settings().reap_seconds):
-            _safely(tick)
-            if time.monotonic() - swept > SWEEP_SECONDS:
-                swept = time.monotonic()
-                _safely(sweeping.sweep)
+        _safely(lambda: workers.beat(whoami(), started_at))
+    _keep_doing(app, lambda: workers.beat(whoami(), started_at), lambda: min(settings().reap_seconds, BEAT_SECONDS))
+    with app.app_context():
+        _safely(lambda: workers.leave(whoami()))
+
+
+def _keep_doing(app: Flask, act: Callable[[], object], pause: Callable[[], float]) -> None:
+    with app.app_context():
+        while not stop.wait(pause()):
+            _safely(act)
 
 
 def _safely(act: Callable[[], object]) -> None:
@@ -66,11 +85,6 @@ def _safely(act: Callable[[], object]) -> None:
     try:
         act()
     except Exception:
-        log.warning("A tick failed; the next one tries again.", exc_info=True)
+        log.warning("What falls due by the clock failed; it is tried again soon.", exc_info=True)
     finally:
         db.session.remove()
-
-
-def whoami() -> str:
-    """Return this worker's name for leases: its machine and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"

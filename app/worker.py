@@ -4,16 +4,25 @@ import logging
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from importlib import import_module
 
+from flask import Flask
 from huey.consumer import Consumer
 
 from app import tasks
 
 POLL_SECONDS = 0.5
+LEAVING_SECONDS = 3.0  # for the last heartbeat, which says that the worker leaves; a database may be away just then
 
 
 class OneThread(Consumer):
     """Huey's consumer; a signal also sets our flag, so that drawing stops between two cards."""
+
+    def start(self) -> None:
+        """Listen to signals first: Huey does so last, when its thread may hold work that a death would leave behind."""
+        self._set_signal_handlers()
+        super().start()
 
     def _set_signal_handlers(self) -> None:
         super()._set_signal_handlers()
@@ -32,9 +41,12 @@ def main() -> int:
     from app.cli import ready_app
 
     app = ready_app()
+    import_module("app.rendering.side")  # before the first claim: its second or two would be taken from the lease
     with app.app_context():
         tasks.ring()
-    threading.Thread(target=tasks.keep_ticking, args=(app,), daemon=True).start()
+    heart = _start(tasks.keep_beating, app)
+    _start(tasks.keep_ticking, app)
+    _start(tasks.keep_doing_duties, app)
     OneThread(
         app.extensions["fieldcard-queue"],
         workers=1,
@@ -45,7 +57,14 @@ def main() -> int:
         worker_type="thread",
         graceful_signal="TERM",
     ).run()
+    heart.join(LEAVING_SECONDS)
     return 0
+
+
+def _start(act: Callable[[Flask], None], app: Flask) -> threading.Thread:
+    thread = threading.Thread(target=act, args=(app,), daemon=True)
+    thread.start()
+    return thread
 
 
 if __name__ == "__main__":

@@ -83,9 +83,7 @@ def enrol(campaign: Campaign, people: int) -> list[uuid.UUID]:
             )
             session.add(person)
             session.flush()
-            session.add(
-                Enrolment(organisation_id=organisation_id, campaign_id=campaign_id, person_id=person.id)
-            )
+            session.add(Enrolment(organisation_id=organisation_id, campaign_id=campaign_id, person_id=person.id))
             ids.append(person.id)
     return ids
 

@@ -42,10 +42,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test marked `both` once on each engine."""
+    """Run a test marked `both` once on each engine, and one marked `grown` on PostgreSQL alone."""
     if "engine" in metafunc.fixturenames:
-        both = metafunc.definition.get_closest_marker("both") is not None
-        metafunc.parametrize("engine", ENGINES if both else ENGINES[:1], indirect=True)
+        marked = {mark.name for mark in metafunc.definition.iter_markers()}
+        engines = ENGINES if "both" in marked else ENGINES[1:] if "grown" in marked else ENGINES[:1]
+        metafunc.parametrize("engine", engines, indirect=True)
 
 
 def needs(available: bool, what: str) -> None:

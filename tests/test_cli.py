@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -12,13 +13,15 @@ import pytest
 import zxingcpp
 from openpyxl import Workbook
 from PIL import Image
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app.database import db, transaction
-from app.domain import accounts, quotas
+from app.domain import accounts, backups, claims, jobs, quotas
+from app.domain.orders import StartOrder
 from app.factory import create_app
-from app.models import Beneficiary, Job, Organisation, User
+from app.models import Beneficiary, Chunk, InstallationFact, Job, Organisation, User
 from app.settings import ROOT, Settings
+from tests.cast import Cast, make_campaign
 
 CAMPAIGN = ("--name", "Vaccination Dakar", "--type", "vaccination", "--prefix", "DKR-VAC", "--language", "fr")
 
@@ -77,16 +80,21 @@ def test_user_password_and_quota_grant(home):
     )
     granted = fieldcard(home, "quota", "grant", "Programme", "250", "--reason", "Second round")
     assert "250" in granted.stdout
+    corrected = fieldcard(home, "quota", "correct", "Programme", "-40", "--reason", "Counted twice")
+    assert "Programme may make 210 cards now." in corrected.stdout
+    monthly = fieldcard(home, "quota", "monthly", "Programme", "900")
+    assert "Programme gets 900 cards a month from" in monthly.stdout and "210 are left now" in monthly.stdout
 
     with look_into(home).app_context():
         assert accounts.sign_in("ami@example.org", "Neuf&Long1234")
-        assert quotas.balance(db.session.scalar(select(Organisation.id))) == 250
+        assert quotas.balance(db.session.scalar(select(Organisation.id))) == 210
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ("quota", "grant", "Nobody", "10", "--reason", "x"),
+        ("quota", "correct", "Nobody", "-10", "--reason", "x"),
         ("user", "password", "nobody@example.org"),
         ("user", "add", "no-address", "--organisation", "P", "--role", "admin"),
         ("user", "add", "a@example.org", "--organisation", "P", "--role", "king"),
@@ -127,7 +135,23 @@ def test_doctor_is_silent_when_all_is_well_and_names_what_is_not(home):
         db.session.get(Organisation, db.session.scalar(select(Organisation.id))).balance = 7
     ill = fieldcard(home, "doctor")
     assert ill.returncode == 1
-    assert "Programme has a balance of 7, but its ledger adds up to 10000." in ill.stdout
+    assert "has a balance of 7, but its ledger adds up to 10000." in ill.stdout
+    assert "Programme" not in ill.stdout
+
+
+def test_doctor_takes_up_what_a_lost_worker_held_when_asked(home):
+    app = look_into(home)
+    with app.app_context():
+        cast = Cast(app)
+        jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner)
+        claims.claim_chunk("gone:1")
+        with transaction() as session:
+            session.execute(update(Chunk).values(lease_expires=0.0))
+    told = fieldcard(home, "doctor", "--quick")
+    assert (told.returncode, "Run: fieldcard doctor --reap" in told.stdout) == (1, True)
+
+    reaped = fieldcard(home, "doctor", "--reap")
+    assert (reaped.returncode, reaped.stdout) == (0, "")
 
 
 def test_generate_makes_every_file_and_they_agree(tmp_path):
@@ -201,3 +225,17 @@ def test_generate_with_no_usable_row_makes_nothing_but_says_why(tmp_path):
     )
     assert refused.returncode == 1
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["problems.csv"]
+
+
+@pytest.mark.parametrize("role", [(), ("--worker", "1")])
+def test_after_a_restore_that_was_interrupted_nothing_serves(home, monkeypatch, role):
+    with look_into(home).app_context(), transaction() as session:
+        session.add(InstallationFact(name=backups.UNFINISHED, value="2026-11-20"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("PORT", str(free.getsockname()[1]))
+    done = fieldcard(home, "serve", *role)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("A restore was interrupted here") and "fieldcard restore FILE" in done.stderr
+    assert fieldcard(home, "migrate").returncode == 0  # what the restore needs to be finished

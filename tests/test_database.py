@@ -1,10 +1,12 @@
 """Transactions: one a verb, no writing outside them, no lost updates; moments and ids as they should be."""
 
+import logging
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import create_engine, insert, select, text, update
+from sqlalchemy.exc import DataError, IntegrityError
 
 from app.database import (
     WriteOutsideTransaction,
@@ -16,7 +18,7 @@ from app.database import (
     transaction,
     utc_now,
 )
-from app.models import InstallationFact, Organisation
+from app.models import InstallationFact, Organisation, User
 from tests.cast import make_organisation
 
 
@@ -115,3 +117,26 @@ def test_ids_are_spelled_and_read_both_ways():
 
 def test_now_is_aware():
     assert utc_now().tzinfo is UTC
+
+
+@pytest.mark.both
+def test_an_error_of_the_database_tells_nothing_about_the_row(cast, caplog):
+    """The address stands in PostgreSQL's DETAIL of the violation, the whole row in that of a missing value."""
+    twin = {"organisation_id": cast.organisation.id, "email": "owner@example.org", "role": "viewer", "name": "Aminata"}
+    for values in (twin, twin | {"email": "other@example.org", "role": None}):
+        with pytest.raises(IntegrityError) as caught, transaction() as session:
+            session.execute(insert(User).values(**values))
+        logging.getLogger("a test").error("It failed.", exc_info=caught.value)
+
+    assert "IntegrityError" in caplog.text
+    assert not any(word in caplog.text for word in ("owner@", "other@", "Aminata"))
+
+
+def test_a_value_that_postgresql_quotes_is_left_out(migrated_postgresql):
+    database = create_engine(migrated_postgresql, hide_parameters=True)
+    with pytest.raises(DataError) as caught, database.connect() as connection:
+        connection.execute(text("SELECT CAST(:name AS integer)"), {"name": "Aminata"})
+    database.dispose()
+
+    assert "invalid input syntax for type integer" in str(caught.value)
+    assert "Aminata" not in str(caught.value) + str(caught.value.orig)

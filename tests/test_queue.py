@@ -2,13 +2,16 @@
 
 import pickle
 import sqlite3
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from app import tasks
+from app.database import db, transaction, utc_now
 from app.domain import jobs
 from app.domain.orders import StartOrder
-from app.models import Job, JobState
+from app.models import Chunk, ChunkState, Duty, Job, JobState
 from tests.cast import make_campaign
 
 
@@ -73,3 +76,22 @@ def test_the_tick_rings_for_whatever_waits(app, cast):
     jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner)
     tasks.tick()
     assert queue.pending_count() == 1
+
+
+def test_the_tick_takes_up_a_job_that_nobody_sent_on(app, cast):
+    job = jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner).id
+    with transaction() as session:
+        session.execute(update(Chunk).values(state=ChunkState.settled))
+        session.execute(update(Job).values(state=JobState.generating, cards_drawn=1))
+    tasks.tick()
+    assert db.session.get(Job, job, populate_existing=True).state == JobState.packaging
+
+
+def test_the_tick_books_what_is_due(app, cast):
+    tasks.tick()
+    with transaction() as session:
+        session.execute(update(Duty).values(next_due=utc_now() - timedelta(days=1)))
+    tasks.tick()
+
+    due = db.session.scalars(select(Duty.next_due).where(Duty.name == "renew quota")).all()
+    assert len(due) == 2 and all(moment > utc_now() for moment in due)

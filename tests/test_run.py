@@ -128,10 +128,18 @@ def test_other_pins_are_installed(checkout: Checkout):
     assert checkout.asked(" -r ")
 
 
-def test_a_database_elsewhere_brings_its_driver(checkout: Checkout):
-    checkout.run("setup", DATABASE_URL="postgresql://localhost/cards")
+@pytest.mark.parametrize(
+    ("setting", "value", "brings"),
+    [
+        ("DATABASE_URL", "postgresql://localhost/cards", "requirements-scale.txt"),
+        ("FILES_URL", "s3://cards", "requirements-scale.txt"),
+        ("FILES_URL", "file:///srv/files", "requirements.txt"),
+    ],
+)
+def test_what_is_elsewhere_brings_its_driver(checkout: Checkout, setting, value, brings):
+    checkout.run("setup", **{setting: value})
 
-    assert checkout.asked(" -r ")[0].endswith("requirements-scale.txt")
+    assert checkout.asked(" -r ")[0].endswith(brings)
 
 
 def test_tests_bring_everything_and_serve_all_other_starts(checkout: Checkout):

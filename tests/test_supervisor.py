@@ -190,7 +190,7 @@ def test_a_single_role_does_not_migrate_and_production_has_no_demo(tmp_path: Pat
     worker = plan_for(settings, web=False, workers=1)
     live = plan_for(replace(settings, production=True), web=True, workers=1)
 
-    assert [plan.prepare[-1] == "migrate" for plan in (both, web, worker, live)] == [True, False, False, True]
+    assert ["migrating=True" in plan.prepare[-1] for plan in (both, web, worker, live)] == [True, False, False, True]
     assert [plan.alone for plan in (both, web, worker, live)] == [True, False, False, True]
     assert [plan.demo is not None for plan in (both, web, worker, live)] == [True, False, False, False]
 

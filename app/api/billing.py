@@ -1,12 +1,10 @@
 """What an organisation may still make, as the billing API shows it; one's own installation has no prices."""
 
-from datetime import date, timedelta
-
 from app.api.auth import PLAN
 from app.api.door import actor, bp, signed_in, takes
 from app.api.schemas import Balance, Quota
 from app.database import spell
-from app.domain import people, quotas
+from app.domain.standings import standing_of
 
 UNLIMITED = -1
 
@@ -15,10 +13,9 @@ UNLIMITED = -1
 @signed_in("see")
 @takes(answers={200: Balance})
 def balance():
-    """Show the plan and what is left of its quota."""
+    """Show the plan, what is left of this month's quota, and the day on which it begins anew."""
     organisation_id = actor().organisation_id
-    used, left = quotas.used_this_period(organisation_id), quotas.balance(organisation_id)
-    unlimited = quotas.unlimited(organisation_id)
+    quota = standing_of(organisation_id)
     return Balance(
         account_id=spell("prog", organisation_id),
         plan=PLAN,
@@ -26,9 +23,9 @@ def balance():
         balance_fcfa=0,
         monthly_subscription_fcfa=0,
         quota=Quota(
-            identities_total=UNLIMITED if unlimited else used + left,
-            identities_used=used,
-            identities_remaining=UNLIMITED if unlimited else left,
+            identities_total=UNLIMITED if quota.unlimited else quota.total,
+            identities_used=quota.used,
+            identities_remaining=UNLIMITED if quota.unlimited else quota.left,
             sms_total=UNLIMITED,
             sms_used=0,
             sms_remaining=UNLIMITED,
@@ -38,10 +35,6 @@ def balance():
             verifications_total=UNLIMITED,
             storage_gb_total=UNLIMITED,
         ),
-        quota_reset_date=_first_of_next_month(people.today_of(organisation_id)).isoformat(),
+        quota_reset_date=quota.renewed_on.isoformat(),
         currency="XOF",
     )
-
-
-def _first_of_next_month(today: date) -> date:
-    return (today.replace(day=1) + timedelta(days=32)).replace(day=1)

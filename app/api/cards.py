@@ -98,7 +98,7 @@ def show_job(job_id: str):
 
 @bp.get("/jobs/<job_id>/download/<kind>")
 @signed_in("see")
-@described(answers={200: None, 206: None, 304: None, 404: Refused, 409: Refused})
+@described(answers={200: None, 206: None, 304: None, 404: Refused, 409: Refused, 410: Refused})
 def download(job_id: str, kind: str):
     """Download a file of a job: pdf, zip, portal or manifest; ranges may be asked for."""
     job = access.find(Job, actor(), job_id, to="see")
@@ -110,6 +110,7 @@ def download(job_id: str, kind: str):
 def _artifact(job: Job, kind: str) -> Artifact:
     if kind not in set(ArtifactKind):
         raise NotFound(say("A job has the files pdf, zip, portal and manifest."))
+    packaging.refuse_removed(job, kind)
     artifact = packaging.artifact_of(job, kind)
     if artifact is None and job.finished:
         raise Conflict(say("This job made no files."))

@@ -3,6 +3,7 @@
 How refusals are answered is in `errors.py`.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -23,6 +24,7 @@ from app.domain.repeats import Repeat
 from app.sentences import say
 
 LONGEST_KEY = 200  # characters of an Idempotency-Key
+VISIBLE = re.compile(f"[!-~]{{1,{LONGEST_KEY}}}")
 BEARER = "bearer "
 
 P = ParamSpec("P")
@@ -123,11 +125,11 @@ def described(*, answers: Mapping[int, type[BaseModel] | None]) -> Callable[[Vie
 
 def repeat_of(body: Any) -> Repeat | None:
     """Return what makes this request the same as another; None when it came without Idempotency-Key."""
-    key = request.headers.get("Idempotency-Key", "").strip()
-    if not key:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
         return None
-    if len(key) > LONGEST_KEY or not (key.isascii() and key.isprintable()):
-        sentence = f"An Idempotency-Key has at most {LONGEST_KEY} printable ASCII characters."
+    if not VISIBLE.fullmatch(key):
+        sentence = f"An Idempotency-Key has 1 to {LONGEST_KEY} visible ASCII characters, without spaces."
         raise Unusable([(["header", "Idempotency-Key"], sentence, "value_error")])
     return Repeat.of(key, body)
 

@@ -5,10 +5,9 @@ from functools import singledispatch
 from typing import Any
 
 from flask import Response, jsonify, request
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from app.answers import Outage, outage
 from app.api.door import Unusable, bp, request_id
 from app.domain import errors
 from app.domain.campaigns import PrefixTaken
@@ -18,13 +17,13 @@ from app.domain.repeats import KeyReused
 log = logging.getLogger(__name__)
 
 MOST_LISTED = 100
-BUSY_SECONDS = 5
 STATUS: dict[type[Refusal], int] = {
     NotSignedIn: 401,
     errors.QuotaExceeded: 402,
     errors.NotAllowed: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.Gone: 410,
     errors.TooLarge: 413,
     errors.NoRoom: 507,
     PrefixTaken: 400,
@@ -42,8 +41,10 @@ SAID = {
 
 
 @singledispatch
-def answer(_error: Exception) -> Response:
+def answer(error: Exception) -> Response:
     """Return the answer to a request that was refused or went wrong; what nobody expected is logged."""
+    if away := outage(error):
+        return _away(away)
     log.exception("Request %s to %s failed.", request_id(), request.url_rule)
     return _answer(500, SAID[500], "internal_server_error")
 
@@ -94,11 +95,10 @@ def _http_error(error: HTTPException) -> Response:
     return made
 
 
-@answer.register
-def _busy(_error: OperationalError | PoolTimeout) -> Response:
-    log.warning("Request %s to %s found the database away.", request_id(), request.url_rule, exc_info=True)
-    made = _answer(503, SAID[503], "busy")
-    made.headers["Retry-After"] = str(BUSY_SECONDS)
+def _away(away: Outage) -> Response:
+    log.warning("Request %s to %s: %s", request_id(), request.url_rule, away.sentence, exc_info=True)
+    made = _answer(503, str(away.sentence), "busy")
+    made.headers["Retry-After"] = str(away.retry_after)
     return made
 
 

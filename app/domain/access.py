@@ -14,7 +14,7 @@ from app.models.base import Tenant
 
 READ = frozenset({"see"})
 EDIT = READ | {"edit campaigns", "bring in people", "generate cards", "see phone numbers"}
-MANAGE = EDIT | {"archive campaigns", "manage the team", "change settings"}
+MANAGE = EDIT | {"archive campaigns", "manage the team", "change settings", "erase people", "see the health"}
 VERBS: dict[str, frozenset[str]] = {Role.viewer: READ, Role.editor: EDIT, Role.admin: MANAGE}
 
 Row = TypeVar("Row")

@@ -276,9 +276,7 @@ def _new_organisation(name: str, quota: int) -> Organisation:
     organisation = Organisation(name=name, monthly_quota=quota)
     db.session.add(organisation)
     db.session.flush()
-    if quota:
-        key = f"grant:month:{utc_now():%Y-%m}:{organisation.id}"
-        quotas.add_grant(organisation.id, quota, "Cards of the month", key=key)
+    quotas.begin_first_month(organisation)
     audit.note(Actor.portal(organisation.id), "organisation.made", "organisation", organisation.id, quota=quota)
     return organisation
 

@@ -141,9 +141,14 @@ def choose_design(campaign: Campaign, template_id: str, dpi: int, *, by: Actor) 
 
 
 @one_transaction
-def duplicate(campaign: Campaign, prefix: str, *, by: Actor) -> uuid.UUID:
-    """Return the id of a new campaign with the same settings, another prefix, and nobody in it."""
+def duplicate(campaign: Campaign, prefix: str, *, by: Actor, repeat: repeats.Repeat | None = None) -> uuid.UUID:
+    """Return the id of a new campaign with the same settings, another prefix, and nobody in it.
+
+    The same `repeat` again returns the first one.
+    """
     require(by, "edit campaigns")
+    if found := repeats.answered(repeat, "campaign", by=by):
+        return found
     wanted = replace(_as_it_is(campaign), prefix=prefix)
     check(wanted)
     _refuse_taken(by.organisation_id, prefix)
@@ -158,6 +163,7 @@ def duplicate(campaign: Campaign, prefix: str, *, by: Actor) -> uuid.UUID:
     db.session.add(twin)
     db.session.flush()
     audit.note(by, "campaign.duplicated", "campaign", twin.id, source=str(campaign.id))
+    repeats.remember(repeat, "campaign", twin.id, by=by)
     return twin.id
 
 

@@ -70,9 +70,10 @@ def of_people(campaign: Campaign, people: Sequence[uuid.UUID]) -> dict[uuid.UUID
 def picture(card: Card) -> Picture | None:
     """Return what the card looks like by its last print; None when there is nothing to see.
 
-    That is a card that was never made, and one whose key is compromised: its token is not signed once more.
+    That is a card that was never made, one whose holder was erased, and one whose key is compromised: its token is not
+    signed once more.
     """
-    if keys.public_key(card.key_id) is None:
+    if keys.public_key(card.key_id) is None or db.session.get(Beneficiary, card.person_id).erased_at is not None:
         return None
     mine = (Print.campaign_id == card.campaign_id, Print.card_index == card.card_index)
     newest = select(Print, Job).join(Job, Job.id == Print.job_id).where(*mine, Print.state != PrintState.void)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Subquery, and_, bindparam, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from app.database import db, one_transaction, utc_now
 from app.domain import jobs, leases
@@ -63,8 +64,9 @@ class Pieces:
 def claim_chunk(owner: str, *, only: uuid.UUID | None = None) -> ChunkClaim | None:
     """Return a chunk for `owner` (of the job `only`, when given), None when none waits.
 
-    The organisation with the fewest chunks in hand comes first, then the oldest job, so that a small job does
-    not wait behind a large one.
+    The organisation with the fewest chunks in hand comes first, then the one served longest ago; of its jobs again
+    the one with the fewest in hand, then the one served longest ago. So nothing waits behind a large job for longer
+    than two chunks, not even where one worker is all there is.
     """
     for job_id in _jobs_with_chunks(only):
         if claim := _take_chunk(job_id, owner):
@@ -93,10 +95,14 @@ def settle(claim: ChunkClaim, pieces: Pieces, results: Sequence[DrawnCard | Fail
     job = _count_down(claim, drawn=len(drawn), failed=len(results) - len(drawn))
     _settle_chunk(claim, vars(pieces))
     _keep_drawn(claim, results)
-    for ordinal, card in enumerate(results, claim.first_ordinal):
-        if isinstance(card, FailedCard):
-            jobs.void_prints(job, PrintState.pending, card.reason, f"card:{ordinal}", [ordinal])
+    charged = {
+        ordinal: jobs.void_prints(job, PrintState.pending, card.reason, [ordinal])
+        for ordinal, card in enumerate(results, claim.first_ordinal)
+        if isinstance(card, FailedCard)
+    }
     jobs.go_on(job)
+    for ordinal, cards in charged.items():
+        jobs.pay_back(job, cards, f"card:{ordinal}")
 
 
 @one_transaction
@@ -105,8 +111,9 @@ def give_up(claim: ChunkClaim, problem: Sentence) -> None:
     job = _count_down(claim, drawn=0, failed=claim.cards)
     _settle_chunk(claim, None, state=ChunkState.void)
     ordinals = range(claim.first_ordinal, claim.first_ordinal + claim.cards)
-    jobs.void_prints(job, PrintState.pending, problem, f"chunk:{claim.number}", list(ordinals))
+    charged = jobs.void_prints(job, PrintState.pending, problem, list(ordinals))
     jobs.go_on(job)
+    jobs.pay_back(job, charged, f"chunk:{claim.number}")
 
 
 @one_transaction
@@ -120,8 +127,12 @@ def hand_back(claim: ChunkClaim | PackagingClaim, *, counts: bool) -> None:
 
 @one_transaction
 def let_rest(claim: ChunkClaim | PackagingClaim) -> None:
-    """Leave it alone for a lease, and count no attempt: a full or absent disk is not its fault, nor the others'."""
-    _change_held(claim, {"attempts": claim.attempts - 1, "lease_expires": leases.end_of_a_lease()})
+    """Leave it alone for a lease, and count no attempt: a full or absent disk is not its fault, nor the others'.
+
+    A lease without an owner is how `resting` knows it.
+    """
+    values = {"attempts": claim.attempts - 1, "lease_owner": None, "lease_expires": leases.end_of_a_lease()}
+    _change_held(claim, values)
 
 
 @one_transaction
@@ -141,6 +152,15 @@ def count_death(claim: ChunkClaim, ordinal: int) -> int:
         .returning(Print.deaths)
         .execution_options(synchronize_session=False)
     )
+
+
+def resting(job_id: uuid.UUID) -> bool:
+    """Return whether something of the job was left alone, because disk or file store were full or away."""
+    rests = (Chunk.state == ChunkState.claimed, Chunk.lease_owner.is_(None), ~leases.free(Chunk))
+    packs = (Job.lease_fence.is_not(None), Job.lease_owner.is_(None), ~leases.free(Job))
+    chunk = select(Chunk.number).where(Chunk.job_id == job_id, *rests).limit(1)
+    packaging = select(Job.id).where(Job.id == job_id, *packs)
+    return db.session.execute(chunk).first() is not None or db.session.execute(packaging).first() is not None
 
 
 def work_waits() -> bool:
@@ -163,7 +183,12 @@ def unstick() -> None:
 
 def _open_chunk() -> ColumnElement[bool]:
     """Return the condition that a chunk waits, or that whoever claimed it has lost it."""
-    return or_(Chunk.state == ChunkState.waiting, and_(Chunk.state == ChunkState.claimed, leases.free(Chunk)))
+    return or_(*_open_chunks())
+
+
+def _open_chunks() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return both of its halves: asked one by one, each is found in an index, however many chunks are settled."""
+    return Chunk.state == ChunkState.waiting, and_(Chunk.state == ChunkState.claimed, leases.free(Chunk))
 
 
 def _change_held(claim: ChunkClaim | PackagingClaim, values: dict[str, Any]) -> None:
@@ -178,41 +203,63 @@ def _change_held(claim: ChunkClaim | PackagingClaim, values: dict[str, Any]) -> 
 
 
 def _jobs_with_chunks(only: uuid.UUID | None) -> list[uuid.UUID]:
-    """Return jobs that have a chunk to claim: of the organisation with the fewest in hand first, then the oldest."""
-    in_hand = (
-        select(Chunk.organisation_id, func.count().label("held"))
-        .where(Chunk.state == ChunkState.claimed, ~leases.free(Chunk))
-        .group_by(Chunk.organisation_id)
-        .subquery()
+    """Return jobs that have a chunk to claim, those first whose turn it is; a job never served comes before others.
+
+    An organisation's turn is counted over all its jobs, finished ones too: many small ones are no way past others.
+    """
+    others = aliased(Job)
+    last_served = select(func.max(others.served)).where(others.organisation_id == Job.organisation_id).scalar_subquery()
+    by_organisation, by_job = _in_hand(Chunk.organisation_id), _in_hand(Chunk.job_id)
+    waiting, lost = (
+        select(Chunk.number).where(Chunk.job_id == Job.id, open_one).exists() for open_one in _open_chunks()
     )
-    waiting = select(Chunk.number).where(Chunk.job_id == Job.id, _open_chunk()).exists()
-    wanted = [Job.state.in_(CLAIMABLE_JOBS), waiting]
+    wanted = [Job.state.in_(CLAIMABLE_JOBS), or_(waiting, lost)]
     if only is not None:
         wanted.append(Job.id == only)
+    turn = (
+        func.coalesce(by_organisation.c.held, 0),
+        last_served,
+        func.coalesce(by_job.c.held, 0),
+        Job.served,
+        Job.created_at,
+        Job.id,
+    )
     return list(
         db.session.scalars(
             select(Job.id)
-            .outerjoin(in_hand, in_hand.c.organisation_id == Job.organisation_id)
+            .outerjoin(by_organisation, by_organisation.c.whose == Job.organisation_id)
+            .outerjoin(by_job, by_job.c.whose == Job.id)
             .where(*wanted)
-            .order_by(func.coalesce(in_hand.c.held, 0), Job.created_at, Job.id)
+            .order_by(*turn)
             .limit(LOOK_AT)
         )
     )
 
 
+def _in_hand(whose: Any) -> Subquery:
+    """Return how many chunks workers hold now, for each organisation or job."""
+    held = (Chunk.state == ChunkState.claimed, ~leases.free(Chunk))
+    return select(whose.label("whose"), func.count().label("held")).where(*held).group_by(whose).subquery()
+
+
 @one_transaction
 def _take_chunk(job_id: uuid.UUID, owner: str) -> ChunkClaim | None:
-    """Take the job's next chunk. The job's row is locked first, so that workers woken together take one each."""
+    """Take the job's next chunk. The job's row is locked first, so that workers woken together take one each.
+
+    Two claims of one moment may get the same turn; harmless, because then it does not matter who came first.
+    """
+    next_turn = select(func.coalesce(func.max(aliased(Job).served), 0) + 1).scalar_subquery()
     organisation_id = db.session.scalar(
         update(Job)
         .where(Job.id == job_id, Job.state.in_(CLAIMABLE_JOBS))
-        .values(state=JobState.generating, started_at=func.coalesce(Job.started_at, utc_now()))
+        .values(state=JobState.generating, started_at=func.coalesce(Job.started_at, utc_now()), served=next_turn)
         .returning(Job.organisation_id)
         .execution_options(synchronize_session=False)
     )
     if organisation_id is None:
         return None
-    number = db.session.scalar(select(func.min(Chunk.number)).where(Chunk.job_id == job_id, _open_chunk()))
+    first = (select(func.min(Chunk.number)).where(Chunk.job_id == job_id, each) for each in _open_chunks())
+    number = min((found for question in first if (found := db.session.scalar(question)) is not None), default=None)
     row = (Chunk.job_id == job_id, Chunk.number == number)
     values = leases.taken(owner)
     taken = db.session.execute(

@@ -71,7 +71,7 @@ def _owner(password_hash: str) -> Actor:
     organisation = Organisation(name=ORGANISATION)
     db.session.add(organisation)
     db.session.flush()
-    quotas.add_grant(organisation.id, organisation.monthly_quota, "Cards of the month", key="grant:demo")
+    quotas.begin_first_month(organisation)
     user = User(organisation_id=organisation.id, email=EMAIL, role=Role.admin, password_hash=password_hash)
     return accounts.acting(accounts.added(user))
 

@@ -14,7 +14,7 @@ from app.database import db, spell
 from app.domain import claims, designs, isolation, keys, tokens
 from app.domain.claims import CHILD_FROM_ATTEMPT, MOST_ATTEMPTS, ChunkClaim, Pieces
 from app.domain.leases import LeaseLost
-from app.domain.workshop import Stopping, sha256_of, workbench
+from app.domain.workshop import AWAY, Stopping, patiently, sha256_of, workbench
 from app.models import Campaign, Card, Job, Print
 from app.rendering.chunk import DrawnCard, FailedCard, draw_chunk
 from app.rendering.design import Design
@@ -37,8 +37,8 @@ def draw(claim: ChunkClaim, *, stopping: Callable[[], bool]) -> bool:
     """Draw the chunk and settle it; return whether the claim led anywhere.
 
     A chunk that failed twice is drawn in a child process, so that a card that kills its process is found out. One
-    that fails five times there without a culprit is voided whole. A stopping worker hands it back; on a full disk it
-    rests.
+    that fails five times there without a culprit is voided whole. A stopping worker hands it back; on a full disk, or
+    while database or file store are away, it rests.
     """
     if claim.attempts > MOST_ATTEMPTS:
         claims.give_up(claim, say("This card could not be drawn, although it was tried several times."))
@@ -47,7 +47,7 @@ def draw(claim: ChunkClaim, *, stopping: Callable[[], bool]) -> bool:
         work = gather(claim)
         with workbench(claim.holder, stopping) as (folder, checkpoint):
             results = _results(claim, work, folder, checkpoint)
-            pieces = _store(claim, folder)
+            pieces = _store(claim, folder, checkpoint)
         claims.settle(claim, pieces, results)
     except LeaseLost:
         log.info("Chunk %s of job %s belongs to another worker now.", claim.number, claim.job_id)
@@ -55,9 +55,9 @@ def draw(claim: ChunkClaim, *, stopping: Callable[[], bool]) -> bool:
     except Stopping:
         claims.hand_back(claim, counts=False)
         return False
-    except OSError:
+    except AWAY:
         log.exception("Chunk %s of job %s could not be written; it rests for a while.", claim.number, claim.job_id)
-        claims.let_rest(claim)
+        patiently(lambda: claims.let_rest(claim), stopping)
     except Exception:
         log.exception("Chunk %s of job %s failed at attempt %s.", claim.number, claim.job_id, claim.attempts)
         claims.hand_back(claim, counts=True)
@@ -143,7 +143,7 @@ def _deaths(claim: ChunkClaim) -> Callable[[int], int]:
     return lambda place: claims.count_death(claim, claim.first_ordinal + place)
 
 
-def _store(claim: ChunkClaim, folder: Path) -> Pieces:
+def _store(claim: ChunkClaim, folder: Path, checkpoint: Callable[[], None]) -> Pieces:
     """Put the chunk's two pieces under names that carry the fence, so that no other attempt can meet them."""
     stem = f"parts/{claim.job_id}/{claim.number}.{claim.holder.fence}"
     zip_file, pages_file = folder / "zip", folder / "pages"
@@ -155,8 +155,8 @@ def _store(claim: ChunkClaim, folder: Path) -> Pieces:
         pages_length=pages_file.stat().st_size,
         pages_sha256=sha256_of(pages_file),
     )
-    files.store().put(pieces.zip_key, zip_file)
-    files.store().put(pieces.pages_key, pages_file)
+    files.store().put(pieces.zip_key, zip_file, checkpoint)
+    files.store().put(pieces.pages_key, pages_file, checkpoint)
     return pieces
 
 

@@ -48,6 +48,12 @@ class Conflict(Refusal):
     code = "conflict"
 
 
+class Gone(Refusal):
+    """It was there, and is not kept any more."""
+
+    code = "gone"
+
+
 class TooLarge(Refusal):
     """More than what is taken at once."""
 

@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from typing import Literal
 
 from sqlalchemy import Select, func, select
 
@@ -13,12 +13,10 @@ from app.domain import designs, orders, quotas, tokens
 from app.domain.orders import StartOrder
 from app.models import Beneficiary, Campaign, Enrolment, Job, JobState, Organisation
 from app.rendering import chunk, sheet
-from app.rendering.design import Design
 from app.rendering.facts import CardFacts, JobFacts
 
 SAMPLES = 3
 SAMPLE_DPI = 150
-SAMPLES_KEPT = 60
 SECONDS_PER_CARD = 0.16  # of one worker at 300 dpi, until this installation has made cards of its own
 JOBS_MEASURED = 5
 ENOUGH_TO_MEASURE = 20  # cards; a smaller job says more about its start than about its pace
@@ -92,10 +90,11 @@ def samples(campaign: Campaign) -> list[Sample]:
     return [Sample(person.id, f"{person.first_name} {person.last_name}", person is longest) for person in people]
 
 
-def draw_sample(campaign: Campaign, person: Beneficiary) -> tuple[bytes, bytes]:
-    """Return front and back of the person's card as PNGs for the screen, marked as a sample. Raises CannotDraw.
+def draw_sample(campaign: Campaign, person: Beneficiary, side: Literal["front", "back"]) -> bytes:
+    """Return a side of the person's card as a PNG for the screen, marked as a sample. Raises CannotDraw.
 
-    Its code and its QR code are nobody's: a picture on a screen must never pass for a card.
+    Its code and its QR code are nobody's: a picture on a screen must never pass for a card. It is not kept: it would
+    outlive the person's erasure.
     """
     organisation = db.session.get(Organisation, campaign.organisation_id)
     job = JobFacts(
@@ -108,18 +107,13 @@ def draw_sample(campaign: Campaign, person: Beneficiary) -> tuple[bytes, bytes]:
         language=campaign.language,
         dpi=SAMPLE_DPI,
         sheet=None,
-        generated_at=datetime(2000, 1, 1, tzinfo=UTC),  # not drawn; the same each time, so that the drawing is kept
+        generated_at=datetime(2000, 1, 1, tzinfo=UTC),  # not drawn
         verify_address=f"{settings().public_url}/verify",
         sensitive=campaign.sensitive,
         test=not settings().production,
         logo=None if campaign.sensitive else organisation.logo,
     )
-    return _drawn(job, designs.worn_by(campaign), _facts(campaign, person))
-
-
-@lru_cache(maxsize=SAMPLES_KEPT)
-def _drawn(job: JobFacts, design: Design, card: CardFacts) -> tuple[bytes, bytes]:
-    return chunk.preview(job, design, card, SAMPLE_DPI)
+    return chunk.preview_side(job, designs.worn_by(campaign), _facts(campaign, person), side, SAMPLE_DPI)
 
 
 def _facts(campaign: Campaign, person: Beneficiary) -> CardFacts:
@@ -144,7 +138,7 @@ def _lacking(campaign: Campaign) -> Select[tuple[Beneficiary]]:
     return (
         select(Beneficiary)
         .join(Enrolment, Enrolment.person_id == Beneficiary.id)
-        .where(Enrolment.campaign_id == campaign.id, ~orders.has_live_card())
+        .where(Enrolment.campaign_id == campaign.id, Beneficiary.erased_at.is_(None), ~orders.has_live_card())
     )
 
 

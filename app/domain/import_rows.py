@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select
 
 from app.database import db
-from app.domain.orders import batches
+from app.domain.bulk import batches
 from app.intake import CheckedRow, PersonRow, Problem
 from app.models import Beneficiary, ImportBatch, ImportRow
 from app.sentences import Sentence
@@ -58,7 +58,7 @@ def good(batch: ImportBatch, *, after: int = 0, limit: int) -> list[tuple[int, P
 def count_known(organisation_id: uuid.UUID, rows: Sequence[CheckedRow]) -> int:
     """Return how many of the rows' people the organisation knows already."""
     known = 0
-    for some in batches([row.person.beneficiary_id for row in rows if row.person]):
+    for some in batches(row.person.beneficiary_id for row in rows if row.person):
         theirs = (Beneficiary.organisation_id == organisation_id, Beneficiary.beneficiary_id.in_(some))
         known += db.session.scalar(select(func.count()).select_from(Beneficiary).where(*theirs)) or 0
     return known

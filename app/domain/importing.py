@@ -23,7 +23,7 @@ from app.domain.errors import NotFound, Refusal
 from app.domain.import_rows import ROWS_AT_ONCE, Tally
 from app.domain.imports import WORKING
 from app.domain.leases import RELEASED, Checkpoint, Holder, LeaseLost, end_of_a_lease, free, taken
-from app.domain.workshop import Stopping, workbench
+from app.domain.workshop import AWAY, Stopping, patiently, workbench
 from app.intake import (
     FULL_NAME,
     REQUIRED,
@@ -33,6 +33,7 @@ from app.intake import (
     Table,
     Unreadable,
     check_rows,
+    forget,
     match_columns,
     open_table,
 )
@@ -94,13 +95,15 @@ def go_on(claim: ImportClaim, *, stopping: Callable[[], bool]) -> bool:
     except Stopping:
         _hand_back(claim, counts=False)
         return False
-    except OSError:
-        # A full or absent disk is neither the list's fault nor that of the work behind it.
+    except AWAY:
+        # A full disk or an absent database is neither the list's fault nor that of the work behind it.
         log.exception("Import %s could not be read or written; it rests for a while.", claim.batch_id)
-        _let_rest(claim)
+        patiently(lambda: _let_rest(claim), stopping)
     except Exception:
         log.exception("Import %s failed at attempt %s.", claim.batch_id, claim.attempts)
         _hand_back(claim, counts=True)
+    finally:
+        forget()
     return True
 
 
@@ -153,11 +156,14 @@ def _open_upload(claim: ImportClaim, folder: Path) -> Table:
     file_name, key = batch.file_name, batch.file_key
     db.session.remove()
     copy = folder / "upload"
+    gone = NotFound(say("The uploaded file is not there any more. Choose it once more."))
+    if not key:  # it went when somebody on the list was erased
+        raise gone
     try:
         with files.store().open(key) as stored, copy.open("wb") as out:
             shutil.copyfileobj(stored, out)
     except FileNotFoundError:
-        raise NotFound(say("The uploaded file is not there any more. Choose it once more.")) from None
+        raise gone from None
     return open_table(copy, file_name)
 
 
@@ -288,8 +294,9 @@ def _hand_back(claim: ImportClaim, *, counts: bool) -> None:
 
 @one_transaction
 def _let_rest(claim: ImportClaim) -> None:
-    """Leave it alone for a lease, and count no attempt."""
-    _change_held(claim, {"attempts": ImportBatch.attempts - 1, "lease_expires": end_of_a_lease()})
+    """Leave it alone for a lease, and count no attempt; a lease without an owner rests, and was not lost."""
+    rests = {"lease_owner": None, "lease_expires": end_of_a_lease()}
+    _change_held(claim, {"attempts": ImportBatch.attempts - 1, **rests})
 
 
 def _change_held(claim: ImportClaim, values: dict[str, Any]) -> None:

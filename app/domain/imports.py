@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from app import files
 from app.database import db, new_id, one_transaction
-from app.domain import audit
+from app.domain import audit, repeats
 from app.domain.access import Actor, require
 from app.domain.errors import Conflict, Invalid, TooLarge
 from app.domain.workshop import sha256_of
@@ -44,11 +44,13 @@ class Progress:
         return min(100 * self.done // self.total, 99) if self.total else 0
 
 
-def upload(campaign: Campaign, file_name: str, path: Path, *, by: Actor) -> ImportBatch:
+def upload(
+    campaign: Campaign, file_name: str, path: Path, *, by: Actor, repeat: repeats.Repeat | None = None
+) -> ImportBatch:
     """Return the import that begins with the file at `path`, which is moved into the store; a worker reads it next.
 
-    The same file again leads to its import while that one is open. Raises TooLarge above 10 MB, Invalid for an
-    empty file, Conflict for an archived campaign.
+    The same file again leads to its import while that one is open, the same `repeat` also afterwards. Raises TooLarge
+    above 10 MB, Invalid for an empty file, Conflict for an archived campaign.
     """
     require(by, "bring in people")
     _refuse_archived(campaign)
@@ -60,7 +62,7 @@ def upload(campaign: Campaign, file_name: str, path: Path, *, by: Actor) -> Impo
     batch_id, sha256 = new_id(), sha256_of(path)
     key = f"imports/{batch_id}"
     files.store().put(key, path)
-    batch = _open(campaign_id, batch_id, _plain_name(file_name), key, sha256, size, by)
+    batch = _open(campaign_id, batch_id, _plain_name(file_name), key, sha256, size, by, repeat)
     if batch.file_key != key:
         files.store().delete(key)
     return batch
@@ -156,12 +158,23 @@ def _plain_name(file_name: str) -> str:
 
 @one_transaction
 def _open(
-    campaign_id: uuid.UUID, batch_id: uuid.UUID, file_name: str, key: str, sha256: str, size: int, by: Actor
+    campaign_id: uuid.UUID,
+    batch_id: uuid.UUID,
+    file_name: str,
+    key: str,
+    sha256: str,
+    size: int,
+    by: Actor,
+    repeat: repeats.Repeat | None,
 ) -> ImportBatch:
+    before = repeats.answered(repeat, "import", by=by)
+    if before and (batch := db.session.get(ImportBatch, before)):  # it may have been discarded since
+        return batch
     same_file = (ImportBatch.campaign_id == campaign_id, ImportBatch.file_sha256 == sha256)
-    # On PostgreSQL two clicks in one instant may open two imports; harmless, because nobody is added twice.
+    # On PostgreSQL two forms sent in one instant may open two imports; harmless, because nobody is added twice.
     under_way = select(ImportBatch).where(*same_file, ImportBatch.state.in_(WORKING | WAITING))
     if found := db.session.scalar(under_way.order_by(ImportBatch.id.desc()).limit(1)):
+        repeats.remember(repeat, "import", found.id, by=by)
         return found
     batch = ImportBatch(
         id=batch_id,
@@ -175,6 +188,7 @@ def _open(
     )
     db.session.add(batch)
     audit.note(by, "import.uploaded", "import", batch_id, campaign=str(campaign_id), bytes=size)
+    repeats.remember(repeat, "import", batch_id, by=by)
     return batch
 
 

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from sqlalchemy import inspect, text
 
 from app import models
-from app.database import db
+from app.database import db, patience_with
 from app.settings import ROOT, Settings
 
 LOCK_NUMBER = 4_616_354
@@ -23,7 +23,7 @@ def bare_app(settings: Settings) -> Flask:
     app.config.update(
         FIELDCARD=settings,
         SQLALCHEMY_DATABASE_URI=settings.database,
-        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True},
+        SQLALCHEMY_ENGINE_OPTIONS={"hide_parameters": True, "connect_args": patience_with(settings.database)},
     )
     db.init_app(app)
     return app
@@ -56,8 +56,13 @@ def is_migrated() -> bool:
 
 
 def newest_migration() -> str:
-    """Return the number of this version's newest migration; files are named `0001_what_it_does.py`."""
-    return max(path.name.split("_", 1)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    """Return the number of this version's newest migration."""
+    return max(migrations())
+
+
+def migrations() -> set[str]:
+    """Return the numbers of all migrations that this version has; files are named `0001_what_it_does.py`."""
+    return {path.name.split("_", 1)[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")}
 
 
 def has_demo() -> bool:
@@ -71,6 +76,7 @@ def _alone() -> Iterator[None]:
         yield
         return
     with db.engine.connect() as connection:
+        connection.execute(text("SET lock_timeout = 0"))  # the other one's migration may take its time
         connection.execute(text("SELECT pg_advisory_lock(:number)"), {"number": LOCK_NUMBER})
         try:
             yield

@@ -1,8 +1,10 @@
 """Drawing in a child process: for chunks that killed their worker, so that the card to blame is found and left out."""
 
+import errno
 import importlib
 import json
 import multiprocessing
+import time
 from collections.abc import Callable, Sequence
 from itertools import count
 from multiprocessing.connection import Connection
@@ -17,6 +19,7 @@ from app.sentences import say
 DEATHS_THAT_VOID = 2
 NOT_STARTED = -1
 START_SECONDS = 60.0
+LOOK_AFTER_START = 1 / 6  # of a lease: twice for each heartbeat
 LEAST_PATIENCE = 10.0  # seconds; on a busy machine one card may take several
 PATIENCE_OF_A_LEASE = 0.6  # a third of a lease is left for the heartbeat to renew it once the next child is at work
 
@@ -33,7 +36,8 @@ def draw_in_child(
 
     Each time the child dies or stands still, the card it was at is counted by `count_death(place)`; at two deaths
     the card is left out and fails with a reason. Errors that the child reports are no card's doing: an OSError
-    comes back as it was, any other as a RuntimeError. A child that ends before its first card is an OSError.
+    comes back as it was, any other as a RuntimeError. So is a machine too busy to start a child, an OSError; but a
+    child that ends by itself before its first card is a RuntimeError, for that might happen for ever.
     """
     failed: dict[int, FailedCard] = {}
     while True:
@@ -43,7 +47,7 @@ def draw_in_child(
             drawn = iter(_read(folder))
             return [failed[place] if place in failed else next(drawn) for place in range(len(cards))]
         if ended_at == NOT_STARTED:
-            raise OSError("The process that draws cards could not start.")
+            raise RuntimeError("The process that draws cards ended before its first card.")
         culprit = places[ended_at]
         if count_death(culprit) >= DEATHS_THAT_VOID:
             failed[culprit] = FailedCard(cards[culprit].code, say("Drawing this card stopped the program twice."))
@@ -69,8 +73,9 @@ def _run(
 
 def _follow(news: Connection, checkpoint: Callable[[], None]) -> int | None:
     """Pass a checkpoint at each new card, and at no other moment: a card that hangs must not keep the lease."""
-    place, patience = NOT_STARTED, START_SECONDS
     checkpoint()
+    _wait_for_start(news, checkpoint)
+    place, patience = NOT_STARTED, 0.0
     while news.poll(patience):
         try:
             heard = news.recv()
@@ -83,6 +88,19 @@ def _follow(news: Connection, checkpoint: Callable[[], None]) -> int | None:
         place, patience = heard, max(LEAST_PATIENCE, settings().lease_seconds * PATIENCE_OF_A_LEASE)
         checkpoint()
     return place
+
+
+def _wait_for_start(news: Connection, checkpoint: Callable[[], None]) -> None:
+    """Wait until the child speaks, at most START_SECONDS, and keep the lease meanwhile.
+
+    Otherwise a machine so busy that a start lasts longer than a lease would start one child after another for ever.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if news.poll(settings().lease_seconds * LOOK_AFTER_START):
+            return
+        checkpoint()
+    raise TimeoutError(errno.ETIMEDOUT, "The process that draws cards could not start in time")
 
 
 def _draw(

@@ -13,6 +13,7 @@ from sqlalchemy import func, select, update
 from app.database import db, one_transaction, utc_now
 from app.domain import audit, campaigns, orders, quotas, repeats
 from app.domain.access import Actor, require
+from app.domain.blanks import Blanks
 from app.domain.errors import Conflict
 from app.domain.leases import RELEASED
 from app.domain.orders import StartOrder
@@ -71,27 +72,37 @@ class FailedPrint:
     reason: Sentence
 
 
-@one_transaction
 def start(campaign: Campaign, order: StartOrder, *, by: Actor, repeat: repeats.Repeat | None = None) -> Job:
     """Return the job, saved, paid for and waiting for a worker.
 
     The same `repeat` again returns the job it made the first time. Raises QuotaExceeded, Conflict when there is
-    nothing to make, NoRoom when the disk could not hold the files.
+    nothing to make, NoRoom when the disk could not hold the files. What takes time is made ready beforehand, so that
+    others wait only for the writing.
     """
+    require(by, "generate cards")
+    if found := repeats.made_before(repeat, "job", by=by):
+        return db.session.get_one(Job, found)
+    campaigns.refuse_archived(campaign)
+    ready = orders.make_ready(campaign, order)
+    return _start(campaign, order, ready, by=by, repeat=repeat)
+
+
+@one_transaction
+def _start(campaign: Campaign, order: StartOrder, ready: Blanks, *, by: Actor, repeat: repeats.Repeat | None) -> Job:
     if found := repeats.answered(repeat, "job", by=by):
         return db.session.get(Job, found)
-    job = open_job(campaign, order, by=by)
+    job = open_job(campaign, order, by=by, ready=ready)
     repeats.remember(repeat, "job", job.id, by=by)
     return job
 
 
-def open_job(campaign: Campaign, order: StartOrder, *, by: Actor) -> Job:
+def open_job(campaign: Campaign, order: StartOrder, *, by: Actor, ready: Blanks | None = None) -> Job:
     """Do what `start` does, inside the open transaction of a verb that does more."""
     require(by, "generate cards")
     campaigns.refuse_archived(campaign)
-    job = orders.place(campaign, order, by=by)
-    quotas.reserve(job.organisation_id, job.id, job.quota_consumed)
+    job = orders.place(campaign, order, by=by, ready=ready)
     campaigns.refresh_status(campaign.id)
+    quotas.reserve(job.organisation_id, job.id, job.quota_consumed, by=by.user_id)
     audit.note(by, "job.started", "job", job.id, cards=job.total_cards, dpi=job.dpi, sheet=job.sheet)
     return job
 
@@ -119,7 +130,7 @@ def cancel(job: Job, *, by: Actor) -> None:
     require(by, "generate cards")
     _move(job, {JobState.waiting, JobState.generating, JobState.paused}, JobState.packaging)
     _void_chunks(job, ChunkState.waiting, ChunkState.claimed)
-    refunded = void_prints(job, PrintState.pending, say("The job was cancelled before this card was drawn."), "cancel")
+    charged = void_prints(job, PrintState.pending, say("The job was cancelled before this card was drawn."))
     drawn = _count(job, PrintState.drawn)
     db.session.execute(
         update(Job)
@@ -132,7 +143,8 @@ def cancel(job: Job, *, by: Actor) -> None:
         )
     )
     campaigns.refresh_status(job.campaign_id)
-    audit.note(by, "job.cancelled", "job", job.id, refunded=refunded, kept=drawn)
+    pay_back(job, charged, "cancel")
+    audit.note(by, "job.cancelled", "job", job.id, refunded=charged, kept=drawn)
 
 
 def go_on(job: Job) -> None:
@@ -155,11 +167,11 @@ def go_on(job: Job) -> None:
 
 
 def fail(job: Job, problem: Sentence) -> None:
-    """End the job as failed inside the open transaction: every card void, every unit refunded."""
-    for state in (PrintState.pending, PrintState.drawn):
-        void_prints(job, state, problem, f"failed:{state}")
-    _void_chunks(job, ChunkState.waiting, ChunkState.claimed, ChunkState.settled)
-    db.session.execute(
+    """End the job as failed inside the open transaction: every card void, every unit refunded.
+
+    Nothing happens to a job that has ended, perhaps in this very moment.
+    """
+    ended = db.session.execute(
         update(Job)
         .where(Job.id == job.id, Job.state.in_(LIVE_STATES))
         .values(
@@ -171,14 +183,18 @@ def fail(job: Job, problem: Sentence) -> None:
             **RELEASED,
         )
     )
+    if not ended.rowcount:
+        return
+    _void_chunks(job, ChunkState.waiting, ChunkState.claimed, ChunkState.settled)
+    charged = {state: void_prints(job, state, problem) for state in (PrintState.pending, PrintState.drawn)}
     campaigns.refresh_status(job.campaign_id)
+    for state, cards in charged.items():
+        pay_back(job, cards, f"failed:{state}")
     audit.note(Actor.portal(job.organisation_id), "job.failed", "job", job.id, reason=str(problem))
 
 
-def void_prints(
-    job: Job, state: PrintState, problem: Sentence, cause: str, ordinals: Sequence[int] | None = None
-) -> int:
-    """Void the job's prints in `state` (only `ordinals`, when given) and return the units refunded for them.
+def void_prints(job: Job, state: PrintState, problem: Sentence, ordinals: Sequence[int] | None = None) -> int:
+    """Void the job's prints in `state` (only `ordinals`, when given) and return the units to `pay_back` for them.
 
     Inside the open transaction. A card that was being made for the first time is void too; a card printed again
     stays what it was.
@@ -200,11 +216,18 @@ def void_prints(
         .values(state=PrintState.void, problem=problem.to_json())
         .execution_options(synchronize_session=False)
     )
+    return int(charged or 0)
+
+
+def pay_back(job: Job, charged: int, cause: str) -> None:
+    """Refund what was charged for cards that are void now, at the end of the open transaction.
+
+    The organisation is what all its jobs meet at: it is locked last, after job, chunk, card and campaign.
+    """
     if charged:
         db.session.execute(update(Job).where(Job.id == job.id).values(quota_refunded=Job.quota_refunded + charged))
         # The ledger can never be changed, and a card's problem may name a person: so it is not repeated there.
         quotas.refund(job.organisation_id, job.id, charged, "Cards that were not made", cause)
-    return charged
 
 
 def progress(job: Job, now: datetime | None = None) -> Progress:

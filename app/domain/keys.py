@@ -67,6 +67,22 @@ def published(organisation_id: uuid.UUID) -> tuple[PublicKey, ...]:
     return tuple(PublicKey(key.key_id, key.public_key, key.issuer) for key in rows)
 
 
+def refuse_another_secret() -> None:
+    """Raise KeyUnreadable when the newest key was made under another secret: a host with a secret of its own."""
+    newest = db.session.scalar(select(SigningKey).order_by(SigningKey.created_at.desc()).limit(1))
+    if newest is not None and not opens(newest):
+        raise KeyUnreadable(newest.key_id)
+
+
+def opens(key: SigningKey) -> bool:
+    """Return whether the installation's secret opens the key, and finds the private half of the public one."""
+    try:
+        private = Ed25519PrivateKey.from_private_bytes(_unsealed(key, settings().secret))
+    except (InvalidTag, ValueError):
+        return False
+    return private.public_key().public_bytes_raw() == key.public_key
+
+
 def _make(organisation: Organisation, year: int) -> SigningKey | None:
     """Draw a pair whose two-byte id is nobody's in this installation; None when another one was made meanwhile."""
     table = SigningKey.__table__
@@ -97,9 +113,14 @@ def _seal(key_id: int, raw: bytes) -> bytes:
 def _signer(key_id: int, secret: bytes, _database: str) -> tuple[str, Ed25519PrivateKey]:
     """A key pair never changes, so it is read and opened once for each installation a process works on."""
     key = db.session.scalar(select(SigningKey).where(SigningKey.key_id == key_id))
-    sealed, cipher = key.private_key, AESGCM(derived(secret, "keys"))
     try:
-        raw = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], str(key_id).encode())
+        raw = _unsealed(key, secret)
     except InvalidTag:
         raise KeyUnreadable(key_id) from None
     return key.issuer, Ed25519PrivateKey.from_private_bytes(raw)
+
+
+def _unsealed(key: SigningKey, secret: bytes) -> bytes:
+    """Return the private half as it was sealed; InvalidTag when the secret is another."""
+    sealed, cipher = key.private_key, AESGCM(derived(secret, "keys"))
+    return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], str(key.key_id).encode())

@@ -112,18 +112,24 @@ class Heartbeat:
             while not self._done.wait(settings().lease_seconds / 3):
                 if self.steps == seen:
                     continue
-                seen = self.steps
-                if not self._renewed():
+                steps = self.steps
+                held = self._renewed()
+                if held is False:
                     self.lost = True
                     return
+                if held:  # else it is tried again for the same steps, though the next one may take long
+                    seen = steps
 
-    def _renewed(self) -> bool:
-        """A database that is busy or away for a moment is no lost lease: the fence decides at the end."""
+    def _renewed(self) -> bool | None:
+        """Return whether the hold is ours, None when the database gave no answer.
+
+        One that is busy or away for a moment is no lost lease: the fence decides at the end.
+        """
         try:
             return renew(self.holder)
         except Exception:
             self.app.logger.warning("A lease could not be renewed; trying again.", exc_info=True)
-            return True
+            return None
         finally:
             db.session.remove()
 

@@ -3,40 +3,45 @@
 Country (ISO 3166 alpha-2), region (three letters), year of registration, eight random Base36 characters.
 """
 
-import secrets
 import string
-import uuid
 from collections.abc import Sequence
+from random import SystemRandom
 
 from sqlalchemy import select
 
 from app.database import db
+from app.domain.bulk import bare, batches
 from app.models import Beneficiary, Organisation
 
 BASE36 = string.digits + string.ascii_uppercase
 RANDOM_LENGTH = 8
 
 
-def give_ids(organisation_id: uuid.UUID, people: Sequence[Beneficiary]) -> None:
-    """Give an MPI id to those of the people who have none, inside the open transaction; others keep theirs."""
-    organisation = db.session.get(Organisation, organisation_id)
-    lacking = [person for person in people if not person.mpi_id]
-    while lacking:
-        for person in lacking:
-            person.mpi_id = _draw(organisation, person)
-        taken = _taken_by_others(lacking)
-        lacking = [person for person in lacking if person.mpi_id in taken]
-    db.session.flush()
+def draw(organisation: Organisation, years: Sequence[str]) -> list[str]:
+    """Return an MPI id for each of the years (two digits), all different and nobody's in the installation yet."""
+    beginnings = [f"{organisation.country}-{organisation.region}-{year}-" for year in years]
+    ids = _drawn(beginnings)
+    while again := _not_new(ids):
+        for place, fresh in zip(again, _drawn([beginnings[place] for place in again]), strict=True):
+            ids[place] = fresh
+    return ids
 
 
-def _draw(organisation: Organisation, person: Beneficiary) -> str:
-    letters = "".join(secrets.choice(BASE36) for _ in range(RANDOM_LENGTH))
-    return f"{organisation.country}-{organisation.region}-{person.created_at:%y}-{letters}"
+def _drawn(beginnings: Sequence[str]) -> list[str]:
+    letters = "".join(SystemRandom().choices(BASE36, k=RANDOM_LENGTH * len(beginnings)))
+    starts = range(0, len(letters), RANDOM_LENGTH)
+    return [first + letters[start : start + RANDOM_LENGTH] for first, start in zip(beginnings, starts, strict=True)]
 
 
-def _taken_by_others(people: Sequence[Beneficiary]) -> set[str]:
-    """Return the drawn ids that are somebody's already, in this organisation or another."""
-    table = Beneficiary.__table__
-    drawn = [person.mpi_id for person in people]
-    with db.session.no_autoflush:
-        return set(db.session.scalars(select(table.c.mpi_id).where(table.c.mpi_id.in_(drawn))))
+def _not_new(ids: Sequence[str]) -> list[int]:
+    """Return the places of the ids that are somebody's already, or stand twice."""
+    people = bare(Beneficiary).c
+    taken: set[str] = set()
+    for some in batches(ids):
+        taken |= set(db.session.scalars(select(people.mpi_id).where(people.mpi_id.in_(some))))
+    places = []
+    for place, mpi_id in enumerate(ids):
+        if mpi_id in taken:
+            places.append(place)
+        taken.add(mpi_id)
+    return places

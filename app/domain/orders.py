@@ -1,23 +1,24 @@
 """Orders: from a campaign's people to a job with its cards, codes, prints and chunks, all in one transaction."""
 
+import itertools
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, select, update
 
 from app import files
 from app.database import db, new_id, settings, utc_now
-from app.domain import designs, keys, mpi
+from app.domain import blanks, bulk, designs, keys, sizes
 from app.domain.access import Actor
-from app.domain.codes import new_codes
+from app.domain.blanks import Blanks, Known
+from app.domain.bulk import batches
 from app.domain.errors import Conflict, Invalid, NoRoom
 from app.models import (
     LIVE,
-    Beneficiary,
     Campaign,
     Card,
     CardState,
@@ -36,11 +37,7 @@ SHEETS = (None, "a4")
 LARGEST_CHUNK = 10
 SMALLEST_CHUNK = 5
 SHARE_OF_JOB = 20
-BATCH = 500
-BYTES_PER_CARD_AT_300 = 150_000
 HEADROOM = 1_000_000_000
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,7 @@ class StartOrder:
     sheet: str | None = None
     include_mpi_id: bool = True
     programme: str | None = None  # who hands the cards out, where it is not the organisation's name
+    reprint: bool = False  # only cards that exist, so that nothing is charged
 
 
 @dataclass(frozen=True)
@@ -70,37 +68,75 @@ class Estimate:
 
 def estimate(campaign: Campaign, order: StartOrder) -> Estimate:
     """Return what the order would make, without making anything."""
-    people = _people(campaign, order)
-    held = _cards_of(campaign.id, people)
-    pending = sum(card.state == CardState.pending for card in held.values())
-    total = len(people) - pending
-    return Estimate(len(people) - len(held), len(held) - pending, pending, _bytes(total, order.dpi))
+    chosen = _choose(campaign, order)
+    total, new = len(chosen.wanted), len(chosen.new)
+    return Estimate(new, total - new, len(chosen.skipped), sizes.guess(campaign, total, order.dpi))
 
 
-def place(campaign: Campaign, order: StartOrder, *, by: Actor) -> Job:
-    """Return the new job, inside the open transaction: everything the workers need is frozen in it.
+def make_ready(campaign: Campaign, order: StartOrder) -> Blanks:
+    """Return everything of the order that can be looked up and drawn before its transaction; half a second or more.
 
-    Raises Invalid for a dpi or sheet that does not exist, Conflict when nobody is left to make a card for,
-    NoRoom when the disk is too small.
+    Raises Invalid for what no order may ask, such as more cards than one job makes, before anything is made ready.
     """
     _check(order)
-    people = _people(campaign, order)
-    held = _cards_of(campaign.id, people)
-    skipped = [person for person in people if person in held and held[person].state == CardState.pending]
-    wanted = [person for person in people if person not in held or held[person].state != CardState.pending]
-    if not wanted:
-        raise Conflict(_nothing_to_make(order, len(skipped)))
-    if len(wanted) > settings().max_job_cards:
-        raise Invalid({"people": say("One job makes at most %(most)s cards.", most=settings().max_job_cards)})
-    _refuse_when_full(len(wanted), order.dpi)
-    new = [person for person in wanted if person not in held]
-    job = _job(campaign, order, by, total=len(wanted), charged=len(new), skipped=skipped)
+    wanted = _choose(campaign, order, most=settings().max_job_cards + 1).wanted
+    _refuse_too_many(wanted)
+    ready = blanks.prepare(campaign, wanted, with_mpi_id=order.include_mpi_id)
+    ready.bytes = sizes.measure(campaign, ready.people, order.dpi, files.store().free_bytes())
+    return ready
+
+
+def place(campaign: Campaign, order: StartOrder, *, by: Actor, ready: Blanks | None = None) -> Job:
+    """Return the new job, inside the open transaction: everything the workers need is frozen in it.
+
+    What is frozen is what is true now, whatever is in the blanks that are `ready`. Raises Invalid for a dpi or sheet
+    that does not exist, Conflict when nobody is left to make a card for, NoRoom when the disk is too small.
+    """
+    _check(order)
+    chosen = _choose(campaign, order, most=settings().max_job_cards + 1)
+    if not chosen.wanted:
+        raise Conflict(_nothing_to_make(order, len(chosen.skipped)))
+    _refuse_too_many(chosen.wanted)
+    _refuse_when_full(_bytes(campaign, order, len(chosen.wanted), ready))
+    job = _job(campaign, order, by, chosen)
     db.session.add(job)
     db.session.flush()
-    born = _make_cards(campaign, job, new)
-    _make_prints(campaign, job, wanted, {person: card.card_index for person, card in held.items()} | born, set(new))
+    ready = ready or Blanks(order.include_mpi_id, made_before=blanks.made_under(campaign.prefix))
+    indexes = chosen.indexes | _make_cards(campaign, job, chosen.new, ready)
+    _make_prints(campaign, job, chosen, indexes, ready)
     _make_chunks(job)
     return job
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Whom an order makes cards for, in their order, by the ids as they are kept; `new` have none yet."""
+
+    wanted: list[Known]
+    new: list[Known]
+    skipped: list[Known]
+    indexes: dict[Any, int]
+
+
+def _choose(campaign: Campaign, order: StartOrder, most: int | None = None) -> Chosen:
+    """Return who gets a card, who gets theirs again, and who is skipped because a job is just making it.
+
+    Of everybody in the campaign `most` are read: whoever makes no more cards than that needs to know no more.
+    """
+    if order.people is None:
+        people = blanks.everybody(campaign, most)
+        return Chosen(people, people, [], {})
+    people = blanks.named(campaign, order.people)
+    held = blanks.live_cards(campaign, people)
+    skipped = {person for person, card in held.items() if card.state == CardState.pending}
+    if order.reprint:
+        people = [person for person in people if person.id in held]
+    return Chosen(
+        wanted=[person for person in people if person.id not in skipped],
+        new=[person for person in people if person.id not in held],
+        skipped=[person for person in people if person.id in skipped],
+        indexes={person: card.card_index for person, card in held.items()},
+    )
 
 
 def _check(order: StartOrder) -> None:
@@ -108,19 +144,6 @@ def _check(order: StartOrder) -> None:
         raise Invalid({"dpi": say("The resolution is 300, 450 or 600 dpi.")})
     if order.sheet not in SHEETS:
         raise Invalid({"sheet": say("The sheet is a4, or nothing for one card side a page.")})
-
-
-def _people(campaign: Campaign, order: StartOrder) -> list[uuid.UUID]:
-    """Return ids of the people wanted, in the order of their enrolment (or of the request)."""
-    if order.people is not None:
-        return list(dict.fromkeys(order.people))
-    return list(
-        db.session.scalars(
-            select(Enrolment.person_id)
-            .where(Enrolment.campaign_id == campaign.id, ~has_live_card())
-            .order_by(Enrolment.id)
-        )
-    )
 
 
 def has_live_card() -> ColumnElement[bool]:
@@ -132,30 +155,31 @@ def has_live_card() -> ColumnElement[bool]:
     return select(Card.card_index).where(*card).exists()
 
 
-def _cards_of(campaign_id: uuid.UUID, people: Sequence[uuid.UUID]) -> dict[uuid.UUID, Card]:
-    """Return the live card of each of the people who have one in the campaign."""
-    held = {}
-    for some in batches(people):
-        living = (Card.campaign_id == campaign_id, Card.state.in_(LIVE), Card.person_id.in_(some))
-        held.update({card.person_id: card for card in db.session.scalars(select(Card).where(*living))})
-    return held
-
-
 def _nothing_to_make(order: StartOrder, skipped: int):
     if skipped:
         return say("These cards are just being made by another job. Wait until it has finished.")
+    if order.reprint:
+        return say("None of these cards is in anybody's hands any more, so there is nothing to print again.")
     if order.people is None:
         return say("Everybody in this campaign has a card already. Bring in more people first.")
     return say("Choose at least one person to make a card for.")
 
 
-def _bytes(cards: int, dpi: int) -> int:
-    return int(cards * BYTES_PER_CARD_AT_300 * (dpi / 300) ** 2)
+def _refuse_too_many(wanted: Sequence[Known]) -> None:
+    if len(wanted) > settings().max_job_cards:
+        raise Invalid({"people": say("One job makes at most %(most)s cards.", most=settings().max_job_cards)})
 
 
-def _refuse_when_full(cards: int, dpi: int) -> None:
+def _bytes(campaign: Campaign, order: StartOrder, cards: int, ready: Blanks | None) -> int:
+    """Return what the cards may need, as it was measured for those who were there when they were made ready."""
+    if ready and ready.bytes:
+        return ready.bytes * cards // ready.people
+    return sizes.guess(campaign, cards, order.dpi)
+
+
+def _refuse_when_full(bytes_of_cards: int) -> None:
     free = files.store().free_bytes()
-    needed = int(1.2 * _bytes(cards, dpi)) + HEADROOM
+    needed = int(1.2 * bytes_of_cards) + HEADROOM
     if free is not None and free < needed:
         raise NoRoom(
             say(
@@ -167,7 +191,8 @@ def _refuse_when_full(cards: int, dpi: int) -> None:
         )
 
 
-def _job(campaign: Campaign, order: StartOrder, by: Actor, *, total: int, charged: int, skipped: list) -> Job:
+def _job(campaign: Campaign, order: StartOrder, by: Actor, chosen: Chosen) -> Job:
+    total = len(chosen.wanted)
     organisation = db.session.get(Organisation, campaign.organisation_id)
     key = keys.active_key(organisation)
     design = designs.frozen(campaign)
@@ -192,10 +217,10 @@ def _job(campaign: Campaign, order: StartOrder, by: Actor, *, total: int, charge
         test_cards=settings().makes_test_cards,
         issued_on=_today(organisation),
         total_cards=total,
-        quota_consumed=charged,
+        quota_consumed=len(chosen.new),
         chunk_size=size,
         chunks_left=-(-total // size),
-        skipped=[str(person) for person in skipped],
+        skipped=[str(uuid.UUID(str(person.id))) for person in chosen.skipped],
     )
 
 
@@ -204,10 +229,11 @@ def _today(organisation: Organisation):
     return datetime.now(UTC).astimezone(ZoneInfo(organisation.time_zone)).date()
 
 
-def _make_cards(campaign: Campaign, job: Job, people: Sequence[uuid.UUID]) -> dict[uuid.UUID, int]:
+def _make_cards(campaign: Campaign, job: Job, people: Sequence[Known], ready: Blanks) -> dict[Any, int]:
     """Give each of the people a card with the next index and a code of its own; return their indexes."""
     if not people:
         return {}
+    codes = blanks.take_codes(ready, campaign, len(people))
     last = db.session.scalar(
         update(Campaign)
         .where(Campaign.id == campaign.id)
@@ -215,104 +241,45 @@ def _make_cards(campaign: Campaign, job: Job, people: Sequence[uuid.UUID]) -> di
         .returning(Campaign.cards_made)
         .execution_options(synchronize_session=False)
     )
-    indexes = dict(zip(people, range(last - len(people) + 1, last + 1), strict=True))
-    codes = _unused_codes(campaign.prefix, len(people))
-    for some in batches(list(zip(people, codes, strict=True))):
-        db.session.execute(insert(Card), [_card(job, person, indexes[person], code) for person, code in some])
-    return indexes
-
-
-def _card(job: Job, person: uuid.UUID, index: int, code: str) -> dict[str, Any]:
-    return {
+    indexes = {person.id: index for index, person in enumerate(people, last - len(people) + 1)}
+    same = {
         "organisation_id": job.organisation_id,
         "campaign_id": job.campaign_id,
-        "card_index": index,
         "job_id": job.id,
-        "person_id": person,
-        "code": code,
         "key_id": job.key_id,
         "public_url": job.public_url,
         "issued_on": job.issued_on,
         "state": CardState.pending,
     }
+    rows = ((person, index, code) for (person, index), code in zip(indexes.items(), codes, strict=True))
+    bulk.put(Card, ("person_id", "card_index", "code"), rows, same)
+    return indexes
 
 
-def _unused_codes(prefix: str, count: int) -> list[str]:
-    """Return codes nobody has. A code drawn elsewhere in this very moment is stopped by the unique index."""
-    codes: set[str] = set()
-    while len(codes) < count:
-        fresh = set(new_codes(prefix, count - len(codes))) - codes
-        for some in batches(sorted(fresh)):
-            # Codes are unique in the whole installation, so this looks beyond the organisation on purpose.
-            fresh -= set(db.session.scalars(select(Card.__table__.c.code).where(Card.__table__.c.code.in_(some))))
-        codes |= fresh
-    return list(codes)
-
-
-def _make_prints(
-    campaign: Campaign, job: Job, people: Sequence[uuid.UUID], indexes: dict[uuid.UUID, int], new: set[uuid.UUID]
-) -> None:
-    ordinal = 0
-    for some in batches(people):
-        facts = _facts(campaign, some, with_mpi_id=job.include_mpi_id)
-        rows = []
-        for person in some:
-            rows.append(
-                {
-                    "organisation_id": job.organisation_id,
-                    "job_id": job.id,
-                    "ordinal": ordinal,
-                    "campaign_id": job.campaign_id,
-                    "card_index": indexes[person],
-                    "new_card": person in new,
-                    "charged": int(person in new),
-                    "facts": facts[person],
-                    "state": PrintState.pending,
-                }
-            )
-            ordinal += 1
-        db.session.execute(insert(Print), rows)
-
-
-def _facts(campaign: Campaign, people: Sequence[uuid.UUID], *, with_mpi_id: bool) -> dict[uuid.UUID, dict[str, Any]]:
-    """Return what stands on each person's card today, as JSON values."""
-    found = list(db.session.scalars(select(Beneficiary).where(Beneficiary.id.in_(people))))
-    if with_mpi_id:
-        mpi.give_ids(campaign.organisation_id, found)
-    return {
-        person.id: {
-            "first_name": person.first_name,
-            "last_name": person.last_name,
-            "beneficiary_id": person.beneficiary_id,
-            "date_of_birth": person.date_of_birth and person.date_of_birth.isoformat(),
-            "enrollment_date": person.enrollment_date and person.enrollment_date.isoformat(),
-            "gender": person.gender,
-            "health_center": person.health_center,
-            "org_unit": person.org_unit,
-            "zone": person.zone,
-            "mpi_id": (person.mpi_id or "") if with_mpi_id else "",
-        }
-        for person in found
+def _make_prints(campaign: Campaign, job: Job, chosen: Chosen, indexes: dict[Any, int], ready: Blanks) -> None:
+    same = {
+        "organisation_id": job.organisation_id,
+        "job_id": job.id,
+        "campaign_id": job.campaign_id,
+        "state": PrintState.pending,
+        "deaths": 0,
     }
+    new = {person.id for person in chosen.new}
+    places = itertools.count()
+    for some in batches(chosen.wanted, bulk.ROWS_AT_ONCE):
+        blanks.fill(ready, campaign, some)
+        blanks.keep_mpi_ids(ready, some)
+        rows = (
+            (next(places), indexes[id], id in new, int(id in new), ready.of.pop(id).facts)
+            for id in (person.id for person in some)
+        )
+        bulk.put(Print, ("ordinal", "card_index", "new_card", "charged", "facts"), rows, same)
 
 
 def _make_chunks(job: Job) -> None:
-    rows = [
-        {
-            "organisation_id": job.organisation_id,
-            "job_id": job.id,
-            "number": number,
-            "first_ordinal": first,
-            "cards": min(job.chunk_size, job.total_cards - first),
-            "state": ChunkState.waiting,
-        }
+    rows = (
+        (number, first, min(job.chunk_size, job.total_cards - first))
         for number, first in enumerate(range(0, job.total_cards, job.chunk_size))
-    ]
-    for some in batches(rows):
-        db.session.execute(insert(Chunk), some)
-
-
-def batches(items: Sequence[Item], size: int = BATCH) -> Iterator[Sequence[Item]]:
-    """Yield `items` in runs of at most `size`, so that no statement carries too many values."""
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
+    )
+    same = {"organisation_id": job.organisation_id, "job_id": job.id, "state": ChunkState.waiting, "attempts": 0}
+    bulk.put(Chunk, ("number", "first_ordinal", "cards"), rows, same)

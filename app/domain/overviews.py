@@ -14,6 +14,7 @@ from app.domain.errors import NotFound
 from app.domain.jobs import LIVE_STATES
 from app.models import (
     AuditEntry,
+    Beneficiary,
     Campaign,
     CampaignDraft,
     Card,
@@ -22,7 +23,6 @@ from app.models import (
     ImportBatch,
     Job,
     JobState,
-    LedgerEntry,
 )
 
 IN_HAND = (CardState.valid, CardState.suspended)
@@ -32,9 +32,10 @@ LONGEST_EXPORT = 10_000
 
 @dataclass(frozen=True)
 class Overview:
-    """What a campaign has: people, the cards they hold, and the job that is making more."""
+    """What a campaign has: people (`erased` of them have no name any more), their cards, the job that makes more."""
 
     people: int = 0
+    erased: int = 0
     pending: int = 0
     valid: int = 0
     suspended: int = 0
@@ -51,7 +52,7 @@ class Overview:
 
     @property
     def without_card(self) -> int:
-        return max(0, self.people - self.with_card - self.pending)
+        return max(0, self.people - self.erased - self.with_card - self.pending)
 
     @property
     def issued(self) -> int:
@@ -76,11 +77,15 @@ def of_campaign(campaign: Campaign) -> Overview:
 
 
 def of_campaigns(some: Sequence[Campaign]) -> dict[uuid.UUID, Overview]:
-    """Return what each of the campaigns has, counted in three questions however many they are."""
+    """Return what each of the campaigns has, counted in four questions however many they are."""
     ids = [campaign.id for campaign in some]
     numbers: dict[uuid.UUID, dict[str, int]] = {identifier: {} for identifier in ids}
     for identifier, people in db.session.execute(_grouped(Enrolment.campaign_id).where(Enrolment.campaign_id.in_(ids))):
         numbers[identifier]["people"] = people
+    gone = _grouped(Enrolment.campaign_id).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
+    gone = gone.where(Enrolment.campaign_id.in_(ids), Beneficiary.erased_at.is_not(None))
+    for identifier, erased in db.session.execute(gone):
+        numbers[identifier]["erased"] = erased
     cards = select(Card.campaign_id, Card.state, func.count()).group_by(Card.campaign_id, Card.state)
     for identifier, state, count in db.session.execute(cards.where(Card.campaign_id.in_(ids))):
         numbers[identifier][state] = count
@@ -145,41 +150,18 @@ def history(campaign: Campaign, *, limit: int, offset: int) -> tuple[int, list[A
     return total, list(db.session.scalars(newest.limit(limit).offset(offset)))
 
 
-def ledger(organisation_id: uuid.UUID, *, limit: int, offset: int) -> tuple[int, list[LedgerEntry]]:
-    """Return how many movements the ledger holds, and one page of them, newest first."""
-    mine = LedgerEntry.organisation_id == organisation_id
-    total = db.session.scalar(select(func.count()).select_from(LedgerEntry).where(mine)) or 0
-    newest = select(LedgerEntry).where(mine).order_by(LedgerEntry.created_at.desc(), LedgerEntry.id.desc())
-    return total, list(db.session.scalars(newest.limit(limit).offset(offset)))
-
-
-def ledger_sum(organisation_id: uuid.UUID) -> int:
-    """Return the sum of all movements, which is the balance; the usage page shows both side by side."""
-    mine = LedgerEntry.organisation_id == organisation_id
-    # PostgreSQL sums large integers to a decimal number
-    return int(db.session.scalar(select(func.sum(LedgerEntry.amount)).where(mine)) or 0)
-
-
 def export_campaigns(*, by: Actor, status: str | None, campaign_type: str | None, words: str) -> list[Campaign]:
     """Return every campaign that matches, for a file to take away; the audit log says who took it."""
     require(by, "see")
     wanted = {"status": status, "campaign_type": campaign_type, "words": words}
     total, _none = campaigns.search(by.organisation_id, **wanted, limit=0)
-    _note_export("campaigns", min(total, LONGEST_EXPORT), by)
+    _note_export(min(total, LONGEST_EXPORT), by)
     return campaigns.search(by.organisation_id, **wanted, limit=LONGEST_EXPORT)[1]
 
 
-def export_ledger(*, by: Actor) -> list[LedgerEntry]:
-    """Return every movement, oldest first, for a file to take away; the audit log says who took it."""
-    require(by, "see")
-    total, _none = ledger(by.organisation_id, limit=0, offset=0)
-    _note_export("ledger", total, by)
-    return ledger(by.organisation_id, limit=total, offset=0)[1][::-1]
-
-
 @one_transaction
-def _note_export(what: str, rows: int, by: Actor) -> None:
-    audit.note(by, f"{what}.exported", "organisation", by.organisation_id, rows=rows)
+def _note_export(rows: int, by: Actor) -> None:
+    audit.note(by, "campaigns.exported", "organisation", by.organisation_id, rows=rows)
 
 
 def _grouped(column) -> Select:

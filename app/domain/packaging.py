@@ -1,5 +1,6 @@
 """Packaging a job whose cards are drawn: its four files, and the one commit that issues its cards."""
 
+import hashlib
 import logging
 import uuid
 from collections.abc import Callable, Sequence
@@ -8,16 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from app import files
 from app.database import db, one_transaction, utc_now
 from app.domain import audit, campaigns, claims, designs, jobs
 from app.domain.access import Actor
-from app.domain.claims import MOST_PACKAGINGS, PackagingClaim
+from app.domain.claims import MOST_PACKAGINGS, PackagingClaim, Pieces
 from app.domain.drawing import job_facts, token_of
+from app.domain.errors import Gone
 from app.domain.leases import RELEASED, Checkpoint, LeaseLost
-from app.domain.workshop import Stopping, workbench
+from app.domain.workshop import AWAY, Stopping, patiently, sha256_of, workbench
 from app.models import (
     Artifact,
     Beneficiary,
@@ -38,6 +40,7 @@ from app.rendering.package import ArtifactFile, PackedCard, PackedChunk, package
 from app.sentences import say
 
 log = logging.getLogger(__name__)
+READ_AT_ONCE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,18 @@ class Parcel:
     job: JobFacts
     design: Design
     chunks: tuple[PackedChunk, ...]
+    pieces: tuple[Pieces, ...]
+
+
+class Spoilt(Exception):
+    """A stored file is not what was written."""
 
 
 def finish(claim: PackagingClaim, *, stopping: Callable[[], bool]) -> bool:
     """Package the job and end it; return whether the claim led anywhere.
 
-    After many attempts the job fails, and everything is refunded.
+    Every file is read back from the store before its cards count. After many attempts the job fails, and everything is
+    refunded.
     """
     if claim.attempts > MOST_PACKAGINGS:
         _fail(claim)
@@ -60,6 +69,7 @@ def finish(claim: PackagingClaim, *, stopping: Callable[[], bool]) -> bool:
     try:
         with workbench(claim.holder, stopping) as (folder, checkpoint):
             parcel = gather(claim, checkpoint)
+            _prove_drawn(parcel, checkpoint)
             made = package(parcel.job, parcel.design, parcel.chunks, files.store().open, folder, checkpoint)
             artifacts = [_stored(claim, file, checkpoint) for file in made]
         _issue(claim, artifacts)
@@ -71,9 +81,9 @@ def finish(claim: PackagingClaim, *, stopping: Callable[[], bool]) -> bool:
     except FileNotFoundError:
         log.exception("A piece of job %s is missing at attempt %s.", claim.job_id, claim.attempts)
         claims.hand_back(claim, counts=True)
-    except OSError:
+    except AWAY:
         log.exception("The files of job %s could not be written; it rests for a while.", claim.job_id)
-        claims.let_rest(claim)
+        patiently(lambda: claims.let_rest(claim), stopping)
     except Exception:
         log.exception("Packaging job %s failed at attempt %s.", claim.job_id, claim.attempts)
         claims.hand_back(claim, counts=True)
@@ -85,19 +95,20 @@ def gather(claim: PackagingClaim, checkpoint: Checkpoint) -> Parcel:
     job = db.session.get(Job, claim.job_id)
     campaign = db.session.get(Campaign, job.campaign_id)
     settled = (Chunk.job_id == job.id, Chunk.state == ChunkState.settled)
-    chunks = []
+    chunks, drawn = [], []
     for chunk in db.session.scalars(select(Chunk).where(*settled).order_by(Chunk.number)):
         checkpoint()
-        pieces = chunk.pieces or {}
+        pieces = Pieces(**(chunk.pieces or {}))
+        drawn.append(pieces)
         chunks.append(
             PackedChunk(
-                zip_key=pieces["zip_key"],
-                zip_length=pieces["zip_length"],
-                pages_key=pieces["pages_key"],
+                zip_key=pieces.zip_key,
+                zip_length=pieces.zip_length,
+                pages_key=pieces.pages_key,
                 cards=tuple(_packed_cards(chunk, campaign)),
             )
         )
-    parcel = Parcel(job_facts(job, campaign), designs.of_job(job.design_id), tuple(chunks))
+    parcel = Parcel(job_facts(job, campaign), designs.of_job(job.design_id), tuple(chunks), tuple(drawn))
     db.session.remove()
     return parcel
 
@@ -136,11 +147,31 @@ def _stored(claim: PackagingClaim, file: ArtifactFile, checkpoint: Checkpoint) -
         key = piece
         if isinstance(piece, Path):
             key = f"jobs/{claim.job_id}/{file.kind}.{claim.holder.fence}.{piece.name}"
-            files.store().put(key, piece)
+            length, sha256 = piece.stat().st_size, sha256_of(piece)
+            files.store().put(key, piece, checkpoint)
+            _prove(key, length, sha256, checkpoint)
         pieces.append({"key": key, "length": files.store().size(key)})
     if sum(piece["length"] for piece in pieces) != file.length:
-        raise RuntimeError(f"The {file.kind} of job {claim.job_id} is not as long as what was written.")
+        raise Spoilt(f"The {file.kind} of job {claim.job_id} is not as long as what was written.")
     return {"kind": file.kind, "pieces": pieces, "length": file.length, "sha256": file.sha256}
+
+
+def _prove_drawn(parcel: Parcel, checkpoint: Checkpoint) -> None:
+    """Read what the chunks left in the store, and raise Spoilt unless it is what they wrote."""
+    for pieces in parcel.pieces:
+        _prove(pieces.zip_key, pieces.zip_length, pieces.zip_sha256, checkpoint)
+        _prove(pieces.pages_key, pieces.pages_length, pieces.pages_sha256, checkpoint)
+
+
+def _prove(key: str, length: int, sha256: str, checkpoint: Checkpoint) -> None:
+    digest, read = hashlib.sha256(), 0
+    with files.store().open(key) as stored:
+        while block := stored.read(READ_AT_ONCE):
+            checkpoint()
+            digest.update(block)
+            read += len(block)
+    if (read, digest.hexdigest()) != (length, sha256):
+        raise Spoilt(f"{key} was read back with {read} bytes, and is not the {length} bytes that were written.")
 
 
 @one_transaction
@@ -161,7 +192,7 @@ def _issue(claim: PackagingClaim, artifacts: Sequence[dict[str, Any]]) -> None:
         update(Campaign).where(Campaign.id == job.campaign_id).values(total_cards=Campaign.total_cards + new)
     )
     campaigns.refresh_status(job.campaign_id)
-    audit.note(Actor.portal(job.organisation_id), f"job.{job.ends_as}", "job", job.id, cards=printed, new=new)
+    audit.note(Actor.portal(job.organisation_id), "job.packaged", "job", job.id, cards=printed, new=new)
 
 
 def _end(claim: PackagingClaim, now: datetime) -> Job:
@@ -197,20 +228,31 @@ def _issue_cards(job: Job, now: datetime) -> tuple[int, int]:
 
 @one_transaction
 def _fail(claim: PackagingClaim) -> None:
-    job = db.session.get(Job, claim.job_id)
-    held = select(func.count()).where(Job.id == claim.job_id, Job.lease_fence == claim.holder.fence)
-    if db.session.scalar(held):
+    ours = (Job.id == claim.job_id, Job.lease_fence == claim.holder.fence)
+    held = db.session.execute(update(Job).where(*ours).values(**RELEASED).execution_options(synchronize_session=False))
+    if held.rowcount:
+        job = db.session.get_one(Job, claim.job_id, populate_existing=True)
         jobs.fail(job, say("The finished files could not be put together. Start the job again; it cost nothing."))
 
 
 def artifact_of(job: Job, kind: str) -> Artifact | None:
-    """Return one of the job's files, None while it is not there."""
-    return db.session.get(Artifact, (job.id, kind))
+    """Return one of the job's files, None while it is not there, or not any more."""
+    artifact = db.session.get(Artifact, (job.id, kind))
+    return artifact if artifact is not None and artifact.removed_at is None else None
+
+
+def refuse_removed(job: Job, kind: str) -> None:
+    """Raise Gone when the job's file was there and is not kept any more."""
+    artifact = db.session.get(Artifact, (job.id, kind))
+    if artifact is not None and artifact.removed_at is not None:
+        raise Gone(say("This file is not kept any more. Order the files of these cards again; it costs nothing."))
 
 
 def open_artifact(artifact: Artifact) -> files.JoinedPieces:
-    """Return a seekable reader of the whole file."""
-    return files.JoinedPieces(files.store(), [files.Piece(**piece) for piece in artifact.pieces])
+    """Return a seekable reader of the whole file, its first piece open: OSError when the store is away."""
+    stream = files.JoinedPieces(files.store(), [files.Piece(**piece) for piece in artifact.pieces])
+    stream.begin()
+    return stream
 
 
 def artifacts_of(job_id: uuid.UUID) -> list[Artifact]:

@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import insert, select
 
 from app.database import db, new_id, one_transaction, utc_now
-from app.domain import audit
+from app.domain import audit, repeats
 from app.domain.access import Actor, require
-from app.domain.errors import Invalid, InvalidPeople
-from app.domain.orders import batches
+from app.domain.bulk import batches
+from app.domain.errors import Conflict, Invalid, InvalidPeople
 from app.domain.people_checks import MOST_NAMED, twice
+from app.domain.repeats import Repeat
 from app.intake import PersonRow
 from app.intake.values import unaccented
 from app.models import Beneficiary, Campaign, Enrolment, Organisation
@@ -63,23 +64,33 @@ def enrol(campaign: Campaign, rows: Sequence[PersonRow], *, by: Actor) -> Enroll
 
 
 @one_transaction
-def add_person(campaign: Campaign, row: PersonRow, *, by: Actor) -> uuid.UUID:
-    """Return the id of the person, now in the campaign; Invalid when somebody there has this ID already."""
+def add_person(campaign: Campaign, row: PersonRow, *, by: Actor, repeat: Repeat | None = None) -> uuid.UUID:
+    """Return the id of the person, now in the campaign; Invalid when somebody there has this ID already.
+
+    The same `repeat` again returns the person it brought in the first time.
+    """
     require(by, "bring in people")
+    if found := repeats.answered(repeat, "person", by=by):
+        return found
     present = select(Enrolment.id).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
     taken = present.where(Enrolment.campaign_id == campaign.id, Beneficiary.beneficiary_id == row.beneficiary_id)
     if db.session.scalar(taken):
         raise Invalid({"beneficiary_id": say("Somebody in this campaign has this beneficiary ID already.")})
-    return enrol(campaign, [row], by=by).ids[0]
+    [person_id] = enrol(campaign, [row], by=by).ids
+    repeats.remember(repeat, "person", person_id, by=by)
+    return person_id
 
 
 @one_transaction
 def correct_person(person: Beneficiary, row: PersonRow, *, by: Actor) -> None:
     """Make everything known about the person what `row` says; cards that exist keep what is printed on them.
 
-    Raises Invalid when another person of the organisation has the new ID.
+    Raises Invalid when another person of the organisation has the new ID, Conflict when this one was erased.
     """
     require(by, "bring in people")
+    db.session.refresh(person, with_for_update={"read": True, "key_share": True})
+    if person.erased_at is not None:
+        raise Conflict(say("This person was erased. There is nothing left to change."))
     others = _known(person.organisation_id, [row.beneficiary_id])
     if any(other.id != person.id for other in others.values()):
         raise Invalid({"beneficiary_id": say("Another person has this beneficiary ID.")})
@@ -103,7 +114,9 @@ def _refuse_repeated(rows: Sequence[PersonRow]) -> None:
 
 def _known(organisation_id: uuid.UUID, beneficiary_ids: Sequence[str]) -> dict[str, Beneficiary]:
     mine = (Beneficiary.organisation_id == organisation_id, Beneficiary.beneficiary_id.in_(beneficiary_ids))
-    return {person.beneficiary_id: person for person in db.session.scalars(select(Beneficiary).where(*mine))}
+    # On PostgreSQL the rows are held: who is erased meanwhile must not be written back, and becomes somebody new.
+    held = select(Beneficiary).where(*mine).with_for_update(read=True, key_share=True)
+    return {person.beneficiary_id: person for person in db.session.scalars(held)}
 
 
 def _add(organisation_id: uuid.UUID, row: PersonRow) -> Beneficiary:

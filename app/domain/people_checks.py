@@ -9,7 +9,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
 from app.domain.errors import Invalid, InvalidPeople
-from app.intake import FIELDS, REQUIRED, PersonRow
+from app.intake import FIELDS, REQUIRED, PersonRow, forget
 from app.intake.dates import EARLIEST
 from app.intake.phones import read_phone
 from app.intake.values import CUSTOM_LENGTH, read_gender, read_id, read_name, read_text, shown
@@ -36,8 +36,7 @@ def check_people(items: Sequence[object], *, today: date) -> list[PersonRow]:
     rows: list[PersonRow] = []
     problems: list[tuple[int, str, Sentence]] = []
     first_with: dict[str, int] = {}
-    for index, item in enumerate(items):
-        row, troubles = _read(item, today, read_e164)
+    for index, (row, troubles) in enumerate(_read_all(items, today, read_e164)):
         if row:
             rows.append(row)
             first = first_with.setdefault(row.beneficiary_id, index)
@@ -54,7 +53,7 @@ def check_person(values: Mapping[str, object], *, today: date, country: str) -> 
 
     Raises Invalid with a sentence a field.
     """
-    row, troubles = _read(values, today, partial(read_phone, country=country))
+    [(row, troubles)] = _read_all([values], today, partial(read_phone, country=country))
     if row is None:
         raise Invalid(dict(troubles))
     return row
@@ -83,6 +82,13 @@ def read_e164(text: str) -> str | Sentence:
     if reason == ValidationResult.TOO_LONG:
         return say("This phone number is too long.")
     return say("This phone number is too short.")
+
+
+def _read_all(items: Sequence[object], today: date, phone: Reader) -> list[tuple[PersonRow | None, list[Trouble]]]:
+    try:
+        return [_read(item, today, phone) for item in items]
+    finally:
+        forget()
 
 
 def _read(item: object, today: date, phone: Reader) -> tuple[PersonRow | None, list[Trouble]]:

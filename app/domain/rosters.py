@@ -35,7 +35,8 @@ def look(
     """Return how many people of the campaign match, and one page of them, newest first.
 
     `words` are looked for in names, IDs and phone numbers, or are the code of a card; `having` is WITH_CARD,
-    WITHOUT_CARD or nothing. Whoever may not see phone numbers cannot search for them either.
+    WITHOUT_CARD or nothing. Whoever may not see phone numbers cannot search for them either. Those who were erased
+    stand in the whole list, and are found by the code of their card only.
     """
     wanted = [Enrolment.campaign_id == campaign.id, *_having(campaign, having), *_matching(campaign, words, by)]
     joined = Beneficiary.id == Enrolment.person_id
@@ -65,7 +66,8 @@ def export(campaign: Campaign, *, by: Actor) -> Iterator[Line]:
     Raises NotAllowed for those who may not see phone numbers.
     """
     require(by, "see phone numbers")
-    everybody = select(func.count()).select_from(Enrolment).where(Enrolment.campaign_id == campaign.id)
+    joined = select(func.count()).select_from(Enrolment).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
+    everybody = joined.where(Enrolment.campaign_id == campaign.id, Beneficiary.erased_at.is_(None))
     _note(campaign, "people.exported", by, rows=db.session.scalar(everybody))
     return _everybody(campaign, by)
 
@@ -95,14 +97,15 @@ def _having(campaign: Campaign, having: str) -> list[ColumnElement[bool]]:
     theirs = exists().where(Card.campaign_id == campaign.id, Card.person_id == Enrolment.person_id)
     if having == WITH_CARD:
         return [theirs.where(Card.state.in_((CardState.valid, CardState.suspended)))]
-    return [~theirs.where(Card.state.in_(LIVE))] if having == WITHOUT_CARD else []
+    lacking = [~theirs.where(Card.state.in_(LIVE)), Beneficiary.erased_at.is_(None)]
+    return lacking if having == WITHOUT_CARD else []
 
 
 def _matching(campaign: Campaign, words: str, by: Actor) -> list[ColumnElement[bool]]:
     plain = unaccented(printable(words)).split()
     if not plain:
         return []
-    by_words = and_(*(_matches(word, by) for word in plain))
+    by_words = and_(*(_matches(word, by) for word in plain), Beneficiary.erased_at.is_(None))
     read = read_code(words)
     if not isinstance(read, Code):
         return [by_words]
@@ -130,7 +133,7 @@ def _everybody(campaign: Campaign, by: Actor) -> Iterator[Line]:
     last = None
     while True:
         inside = select(Enrolment.id, Beneficiary).join(Beneficiary, Beneficiary.id == Enrolment.person_id)
-        inside = inside.where(Enrolment.campaign_id == campaign.id)
+        inside = inside.where(Enrolment.campaign_id == campaign.id, Beneficiary.erased_at.is_(None))
         if last is not None:
             inside = inside.where(Enrolment.id > last)
         rows = db.session.execute(inside.order_by(Enrolment.id).limit(BATCH)).all()

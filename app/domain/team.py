@@ -1,14 +1,15 @@
 """The team: who belongs to an organisation, in which role, and the links by which people join or get back in."""
 
-import secrets
+import base64
+import hmac
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, select, update
 
-from app.database import db, one_transaction, utc_now
-from app.domain import access, audit
+from app.database import db, new_id, one_transaction, settings, utc_now
+from app.domain import access, audit, repeats
 from app.domain.access import Actor, require
 from app.domain.accounts import (
     LONGEST_NAME,
@@ -24,6 +25,7 @@ from app.domain.accounts import (
 from app.domain.errors import Conflict, Invalid, NotFound
 from app.domain.organisations import one_line
 from app.domain.passwords import hashed, weak_password
+from app.keyring import derived
 from app.models import Invitation, InvitationKind, Organisation, Role, User
 from app.sentences import Sentence, say
 
@@ -62,23 +64,31 @@ def open_invitations(by: Actor) -> list[Invitation]:
 
 
 @one_transaction
-def invite(email: str, role: str, *, by: Actor) -> str:
+def invite(email: str, role: str, *, by: Actor, repeat: repeats.Repeat | None = None) -> str:
     """Return the token of a link by which a new person joins within 72 hours; an older link of theirs ends.
 
-    Raises Invalid, and Conflict when somebody signs in with this e-mail already.
+    The same `repeat` again returns the same token. Raises Invalid, and Conflict when somebody signs in with this
+    e-mail already.
     """
     require(by, "manage the team")
+    if made := repeats.answered(repeat, "invitation", by=by):
+        return _token_of(made)
     email, role = checked_email(email), checked_role(role)
     if is_taken(email):
         raise Conflict(say("Somebody already signs in with %(email)s. Use another.", email=email))
-    return _make_link(InvitationKind.join, email, role, by)
+    return _make_link(InvitationKind.join, email, role, by, repeat)
 
 
 @one_transaction
-def make_reset_link(user: User, *, by: Actor) -> str:
-    """Return the token of a link by which the person chooses a new password within 72 hours, once."""
+def make_reset_link(user: User, *, by: Actor, repeat: repeats.Repeat | None = None) -> str:
+    """Return the token of a link by which the person chooses a new password within 72 hours, once.
+
+    The same `repeat` again returns the same token.
+    """
     _require_member(user, by)
-    return _make_link(InvitationKind.reset, user.email, user.role, by)
+    if made := repeats.answered(repeat, "invitation", by=by):
+        return _token_of(made)
+    return _make_link(InvitationKind.reset, user.email, user.role, by, repeat)
 
 
 @one_transaction
@@ -167,10 +177,12 @@ def _keep_an_admin(user: User) -> None:
         raise Conflict(say("This is the last administrator of the team. Make somebody else an administrator first."))
 
 
-def _make_link(kind: InvitationKind, email: str, role: str, by: Actor) -> str:
+def _make_link(kind: InvitationKind, email: str, role: str, by: Actor, repeat: repeats.Repeat | None) -> str:
     _end_links(by.organisation_id, email)
-    token = secrets.token_urlsafe(TOKEN_BYTES)
+    invitation_id = new_id()
+    token = _token_of(invitation_id)
     invitation = Invitation(
+        id=invitation_id,
         organisation_id=by.organisation_id,
         kind=kind,
         email=email,
@@ -181,8 +193,18 @@ def _make_link(kind: InvitationKind, email: str, role: str, by: Actor) -> str:
     )
     db.session.add(invitation)
     db.session.flush()
-    audit.note(by, f"invitation.{kind}_link_made", "invitation", invitation.id, role=role)
+    audit.note(by, f"invitation.{kind}_link_made", "invitation", invitation_id, role=role)
+    repeats.remember(repeat, "invitation", invitation_id, by=by)
     return token
+
+
+def _token_of(invitation_id: uuid.UUID) -> str:
+    """Return the token of the link, which is kept nowhere: a second click must show the very link of the first.
+
+    Only who knows the installation's secret can work it out (HMAC-SHA256, RFC 2104).
+    """
+    key = derived(settings().secret, "links of invitations")
+    return base64.urlsafe_b64encode(hmac.digest(key, invitation_id.bytes, "sha256")[:TOKEN_BYTES]).decode().rstrip("=")
 
 
 def _end_links(organisation_id: uuid.UUID, email: str) -> None:

@@ -7,18 +7,24 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import func, select
 
+from app import files
 from app.database import db, one_transaction, spell, utc_now
-from app.domain import access, accounts, audit, jobs, packaging
+from app.domain import access, accounts, audit, claims, jobs, keeping, packaging, reorders, workers
 from app.domain.access import Actor
+from app.domain.claims import CLAIMABLE_JOBS
 from app.domain.jobs import FailedPrint, Progress
-from app.models import ArtifactKind, AuditEntry, Campaign, Job, Print, PrintState, User, UserSession
+from app.domain.reorders import Again
+from app.domain.work import LEAST_FREE_BYTES
+from app.models import ArtifactKind, AuditEntry, Campaign, Job, JobState, Print, PrintState, User, UserSession
 from app.sentences import Sentence
 
 PROBLEMS_WHILE_LIVE = 20
 PROBLEMS_AT_THE_END = 200
+MOVING = frozenset({JobState.waiting, JobState.generating, JobState.packaging})
 ONE_READING = timedelta(minutes=10)
 FILE_NAMES = {
     ArtifactKind.pdf: "cards.pdf",
@@ -26,6 +32,14 @@ FILE_NAMES = {
     ArtifactKind.portal: "verification-portal.zip",
     ArtifactKind.manifest: "manifest.json",
 }
+
+
+class Hindrance(StrEnum):
+    """Why a job does not move, though nobody paused it. All of them pass, and nothing is lost."""
+
+    no_worker = "no worker"
+    disk_full = "disk full"
+    resting = "resting"
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,10 @@ class FinishedFile:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job at one moment. `problems` are the first few cards not made, `problems_in_all` counts every one."""
+    """A job at one moment. `problems` are the first few cards not made, `problems_in_all` counts every one.
+
+    `before` counts the orders that a waiting one takes turns with; `removed_at` says since when its files are gone.
+    """
 
     id: uuid.UUID
     campaign_id: uuid.UUID
@@ -58,6 +75,11 @@ class JobView:
     problems: tuple[FailedPrint, ...]
     problems_in_all: int
     files: tuple[FinishedFile, ...]
+    kept_until: datetime | None
+    removed_at: datetime | None
+    hindrance: Hindrance | None
+    before: int
+    again: Again
 
     @property
     def state(self) -> str:
@@ -93,6 +115,9 @@ def view(job_id: uuid.UUID, organisation_id: uuid.UUID) -> JobView:
     ).one()
     progress = jobs.progress(job)
     in_all = _problems_in_all(job)
+    artifacts = packaging.artifacts_of(job.id)
+    kept = [artifact for artifact in artifacts if artifact.removed_at is None]
+    removed_at = max((artifact.removed_at for artifact in artifacts if artifact.removed_at), default=None)
     most = PROBLEMS_AT_THE_END if job.finished else PROBLEMS_WHILE_LIVE
     return JobView(
         id=job.id,
@@ -112,8 +137,13 @@ def view(job_id: uuid.UUID, organisation_id: uuid.UUID) -> JobView:
         problems_in_all=in_all,
         files=tuple(
             FinishedFile(file.kind, _file_name(campaign.prefix, job, file.kind), file.length, file.sha256)
-            for file in packaging.artifacts_of(job.id)
+            for file in kept
         ),
+        kept_until=keeping.kept_until(kept[0].created_at) if kept else None,
+        removed_at=None if kept else removed_at,
+        hindrance=_hindrance(job),
+        before=_before(job),
+        again=_again(job, gone=not kept and removed_at is not None),
     )
 
 
@@ -162,6 +192,33 @@ def signed_in(tokens: Collection[str]) -> set[str]:
         )
     )
     return {by_digest[digest] for digest in alive}
+
+
+def _hindrance(job: Job) -> Hindrance | None:
+    if job.state not in MOVING:
+        return None
+    if not workers.one_lives():
+        return Hindrance.no_worker
+    free = files.store().free_bytes()
+    if free is not None and free < LEAST_FREE_BYTES:
+        return Hindrance.disk_full
+    return Hindrance.resting if claims.resting(job.id) else None
+
+
+def _before(job: Job) -> int:
+    """Return how many orders of the whole installation were there before this one, while it waits."""
+    if job.state != JobState.waiting:
+        return 0
+    table = Job.__table__.c
+    earlier = (table.state.in_(CLAIMABLE_JOBS), table.created_at <= job.created_at, table.id < job.id)
+    return db.session.scalar(select(func.count()).select_from(Job.__table__).where(*earlier)) or 0
+
+
+def _again(job: Job, *, gone: bool) -> Again:
+    """Return what can be ordered again; nothing while the job lives, or where there is nothing to make good."""
+    if not job.finished or not (gone or job.cards_failed or job.state == JobState.failed):
+        return reorders.NOTHING
+    return reorders.of_job(job)
 
 
 def _problems_in_all(job: Job) -> int:

@@ -8,6 +8,7 @@ from app.intake.check import CheckedRow, CheckedRows, PersonRow, Problem, check_
 from app.intake.errors import MappingError, Unreadable
 from app.intake.example import example_workbook
 from app.intake.headers import FIELDS, FULL_NAME, LEFT_OUT, REQUIRED, Match, match_columns
+from app.intake.memory import forget
 from app.intake.reader import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, Table, open_table
 from app.intake.report import write_problems_csv, write_problems_xlsx
 
@@ -29,6 +30,7 @@ __all__ = [
     "Unreadable",
     "check_rows",
     "example_workbook",
+    "forget",
     "match_columns",
     "open_table",
     "write_problems_csv",

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from app.intake.dates import looks_like_date
+from app.intake.memory import remembered
 from app.intake.phones import looks_like_phone
 from app.intake.values import shown, unaccented
 
@@ -158,7 +158,7 @@ def count_known(cells: Iterable[object]) -> int:
     return len({field for cell in islice(cells, 500) if isinstance(cell, str) and (field := recognise(cell)[0])})
 
 
-@lru_cache(10_000)
+@remembered(10_000)
 def recognise(header: str) -> tuple[str | None, float]:
     """Return (field, confidence) for a column name; (None, 0.0) when it is nobody's.
 

@@ -1,12 +1,12 @@
 """Phone numbers in cells: the international form (E.164), or why there is none."""
 
 import re
-from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
 from app.intake.grid import Cell
+from app.intake.memory import remembered
 from app.intake.values import SCIENTIFIC, shown, whole_number
 from app.sentences import N_, Sentence, say
 
@@ -44,7 +44,7 @@ def looks_like_phone(text: str) -> bool:
     return len(text) <= LONGEST and bool(_PHONE_LIKE.fullmatch(text)) and not _DATE_LIKE.fullmatch(text)
 
 
-@lru_cache(50_000)
+@remembered(50_000)
 def _read_text(text: str, country: str) -> str | Sentence:
     text = _SPACES.sub(" ", text).strip()
     if SCIENTIFIC.fullmatch(text):

@@ -3,9 +3,9 @@
 import re
 import unicodedata
 from datetime import date, datetime
-from functools import lru_cache
 
 from app.intake.grid import Cell
+from app.intake.memory import remembered
 from app.sentences import N_, Sentence, say
 
 NAME_LENGTH = 100  # characters
@@ -70,7 +70,7 @@ def read_text(cell: Cell, most: int = TEXT_LENGTH) -> str | Sentence:
     return text
 
 
-@lru_cache(10_000)
+@remembered(10_000)
 def _tidy(text: str) -> str | None:
     """Return the text in NFC with single spaces; None when it holds control characters. Lists repeat their places."""
     if _FORBIDDEN.search(text):

@@ -9,7 +9,7 @@ from app.models.accounts import (
     User,
     UserSession,
 )
-from app.models.audit import AuditEntry
+from app.models.audit import QUOTA_PERIOD, AuditEntry
 from app.models.campaigns import SENSITIVE_TYPES, Campaign, CampaignDraft, CampaignType, CardsStatus
 from app.models.cards import ISSUED, LIVE, Card, CardState
 from app.models.designs import DesignVersion
@@ -35,6 +35,7 @@ __all__ = [
     "FINISHED",
     "ISSUED",
     "LIVE",
+    "QUOTA_PERIOD",
     "SENSITIVE_TYPES",
     "Artifact",
     "ArtifactKind",

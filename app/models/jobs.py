@@ -58,6 +58,7 @@ class Job(Identified, Tenant, Leased, Model):
     """A request to make cards, with everything the workers need frozen in it.
 
     The lease is for packaging; chunks carry leases of their own. `created_at` is the only clock of its files.
+    `served` counts the claims of the installation: it is the number of the last claim of one of the job's chunks.
     """
 
     __tablename__ = "job"
@@ -67,6 +68,8 @@ class Job(Identified, Tenant, Leased, Model):
         same_organisation("created_by", "user"),
         same_organisation("design_id", "design_version"),
         Index("ix_job_state_created_at", "state", "created_at"),
+        Index("ix_job_served", "served"),
+        Index("ix_job_organisation_id_served", "organisation_id", "served"),
     )
 
     campaign_id: Mapped[uuid.UUID] = mapped_column(index=True)
@@ -96,6 +99,7 @@ class Job(Identified, Tenant, Leased, Model):
     cards_generated: Mapped[int] = mapped_column(Integer, default=0)
     chunk_size: Mapped[int] = mapped_column(Integer)
     chunks_left: Mapped[int] = mapped_column(Integer)
+    served: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     skipped: Mapped[list[Plain]] = mapped_column(JSON, default=list)
     problem: Mapped[Plain | None] = mapped_column(JSON)
@@ -114,7 +118,7 @@ class Chunk(Tenant, Leased, Model):
     __tablename__ = "chunk"
     __table_args__ = (
         same_organisation("job_id", "job"),
-        Index("ix_chunk_job_id_state", "job_id", "state"),
+        Index("ix_chunk_job_id_state_number", "job_id", "state", "number"),
         Index("ix_chunk_state", "state"),
     )
 

@@ -3,7 +3,7 @@
 import uuid
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, String, UniqueConstraint
 
 from app.models.base import Identified, Mapped, Model, Tenant, mapped_column, same_organisation
 
@@ -19,11 +19,15 @@ class LedgerKind(StrEnum):
 
 
 class LedgerEntry(Identified, Tenant, Model):
-    """One movement. `key` names the cause, so that a cause can move the balance once only."""
+    """One movement. `key` names the cause, so that a cause can move the balance once only.
+
+    `created_at` goes up with every movement of an organisation, whatever the wall clock did (see `domain/quotas.py`).
+    """
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
         UniqueConstraint("organisation_id", "key"),
+        Index("ix_ledger_entry_in_order", "organisation_id", "created_at"),
         CheckConstraint("amount <> 0", name="amount_not_zero"),
         same_organisation("job_id", "job"),
     )

@@ -4,6 +4,7 @@ Format: APPNOTE.TXT of PKWARE, 4.3; ZIP64 where a number does not fit 32 bits.
 """
 
 import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterable
@@ -93,6 +94,21 @@ def directory(members: Iterable[tuple[Member, int]], start: int, made_at: dateti
         0,
     )
     return listed + end
+
+
+def count_members(stream: BinaryIO) -> int:
+    """Return how many members the directory of a ZIP of ours counts; ValueError when there is no end of one.
+
+    Reads the last bytes only: a ZIP of ours has no comment behind them.
+    """
+    stream.seek(-END.size, os.SEEK_END)
+    end = END.unpack(stream.read(END.size))
+    if end[0] != b"PK\x05\x06":
+        raise ValueError("The ZIP has no end.")
+    if end[4] < MOST:
+        return end[4]
+    stream.seek(-(END64.size + LOCATOR64.size + END.size), os.SEEK_END)
+    return END64.unpack(stream.read(END64.size))[7]
 
 
 def _local_header(member: Member, made_at: datetime) -> bytes:

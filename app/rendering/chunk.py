@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from app.rendering import document, proof, sheet
 from app.rendering.archive import Member, Run
@@ -63,7 +63,8 @@ def draw_chunk(
 ) -> list[DrawnCard | FailedCard]:
     """Return what became of each card, in order, with its PNGs in `zip_out` and its two pages in `pages_out`.
 
-    `checkpoint` is called before each card and may raise to stop; nothing else is raised for a card.
+    `checkpoint` is called before each card and may raise to stop. For a card nothing else is raised, but what the
+    machine lacks is: OSError, MemoryError.
     """
     run = Run(zip_out, job.generated_at)
     outcomes: list[DrawnCard | FailedCard] = []
@@ -84,8 +85,16 @@ def draw_chunk(
 
 def preview(job: JobFacts, design: Design, card: CardFacts, dpi: int = 150) -> tuple[bytes, bytes]:
     """Return front and back as PNGs for the screen; raises CannotDraw. May be called by several threads."""
+    return preview_side(job, design, card, "front", dpi), preview_side(job, design, card, "back", dpi)
+
+
+def preview_side(
+    job: JobFacts, design: Design, card: CardFacts, side: Literal["front", "back"], dpi: int = 150
+) -> bytes:
+    """Return one side as a PNG for the screen; raises CannotDraw. May be called by several threads."""
     try:
-        return _side().front(job, design, card, dpi).png, _side().back(job, design, card, dpi).png
+        draw = _side().front if side == "front" else _side().back
+        return draw(job, design, card, dpi).png
     except CannotDraw:
         raise
     except Exception as error:
@@ -102,8 +111,18 @@ def _draw_card(job: JobFacts, design: Design, card: CardFacts) -> "tuple[Side, S
     except CannotDraw as refusal:
         return refusal.sentence
     except Exception as error:  # whatever a library makes of one card's facts must not stop the others
+        if _is_the_machines(error):
+            raise
         return _unexpected(error)
     return front, back
+
+
+def _is_the_machines(error: Exception) -> bool:
+    """Return whether the machine lacks something (disk, memory, open files), which is no fault of the card.
+
+    Errors of the system carry a number; libraries also raise OSErrors of their own making, without one.
+    """
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None)
 
 
 def _side() -> ModuleType:

@@ -1,6 +1,6 @@
 """Naming a campaign again, copying it, putting it away and bringing it back."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from flask import flash
 from flask_babel import gettext as _
@@ -61,10 +61,11 @@ def duplicate_campaign(campaign_id: str) -> str:
 @bp.post("/app/campaigns/<campaign_id>/duplicate")
 @signed_in(to="edit campaigns")
 def make_duplicate(campaign_id: str) -> Answer:
-    """Make the copy: the same settings, nobody in it. A second click meets its own prefix, so there is one copy."""
+    """Make the copy: the same settings, nobody in it. A second click finds the first one's copy."""
     campaign, typed = find(campaign_id), forms.read(Copy)
+    once = forms.repeat({"copy of": str(campaign.id), **asdict(typed)})
     try:
-        twin = rooms.duplicate(campaign, typed.prefix.upper(), by=actor())
+        twin = rooms.duplicate(campaign, typed.prefix.upper(), by=actor(), repeat=once)
     except Refusal as refusal:
         return _copy_page(campaign, typed, words_of(refusal)), 422
     flash(_("The copy is there. Give it a name of its own, then bring in its people."), "good")

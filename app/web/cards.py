@@ -78,6 +78,7 @@ def card(code: str) -> Answer:
         sides=cards.SIDES if seen else (),
         width=round(seen.design.size_mm[0] / 25.4 * SHOWN_DPI) if seen else 0,
         history=_history(found),
+        words=words,
     )
 
 

@@ -11,7 +11,8 @@ from flask_babel import gettext as _
 from app.domain import campaigns as rooms
 from app.domain import designs
 from app.domain.errors import Refusal
-from app.domain.orders import BYTES_PER_CARD_AT_300, DPIS
+from app.domain.orders import DPIS
+from app.domain.sizes import USUAL_AT_300
 from app.models import SENSITIVE_TYPES, Campaign
 from app.rendering.chunk import preview
 from app.rendering.facts import CardFacts, JobFacts
@@ -79,7 +80,7 @@ def qualities() -> list[tuple[int, str, str]]:
 
 
 def _weight(dpi: int) -> str:
-    megabytes = round(1000 * BYTES_PER_CARD_AT_300 * (dpi / 300) ** 2 / 1_000_000)
+    megabytes = round(1000 * USUAL_AT_300 * (dpi / 300) ** 2 / 1_000_000)
     return _("1,000 cards take about %(size)s MB.", size=megabytes)
 
 

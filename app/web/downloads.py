@@ -18,11 +18,12 @@ def job_file(job_id: str, kind: str) -> Response:
     job = access.find(Job, actor(), job_id, to="see")
     if kind not in set(ArtifactKind):
         raise NotFound()
+    packaging.refuse_removed(job, kind)
     artifact = packaging.artifact_of(job, kind)
     if artifact is None and not job.finished:
         raise Conflict(say("This file is still being made. Come back when the job has finished."))
     if artifact is None:
-        raise NotFound(say("This job has no such file: none was made, or it is not kept any more."))
+        raise NotFound(say("This job has no such file, because none of its cards was made."))
     watching.note_download(job, by=actor())
     try:
         return answers.send_artifact(artifact, watching.file_name(job, kind))

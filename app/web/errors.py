@@ -8,13 +8,15 @@ from typing import Any
 from flask import Flask, Response, current_app, make_response, render_template, request, session
 from flask_babel import force_locale
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
+from app.answers import outage
 from app.database import db
 from app.domain.errors import (
     Conflict,
+    Gone,
     Invalid,
     NoRoom,
     NotAllowed,
@@ -25,7 +27,7 @@ from app.domain.errors import (
     TooLarge,
 )
 from app.factory import LANGUAGES, limiter
-from app.sentences import say
+from app.sentences import Sentence
 from app.web import people_in
 from app.web.languages import in_words
 
@@ -38,23 +40,23 @@ STATUSES: tuple[tuple[type[Refusal], int], ...] = (
     (NotAllowed, 403),
     (NotSignedIn, 401),
     (Conflict, 409),
+    (Gone, 410),
     (Invalid, 422),
     (QuotaExceeded, 402),
     (TooLarge, 413),
     (NoRoom, 507),
 )
 OWN_PAGES = frozenset({400, 401, 403, 404, 405, 413, 429, 500, 503})
-BUSY_SECONDS = 5
 SECRET_WORDS = ("password", "current", "csrf_token")
 
 
 def init_app(app: Flask) -> None:
-    """Answer refusals, HTTP errors and a database that is away; on API paths leave it to `app.extensions`."""
+    """Answer refusals, HTTP errors and whatever is away; on API paths leave it to `app.extensions`."""
     app.register_error_handler(Refusal, _unless_api(_refused))
     app.register_error_handler(HTTPException, _unless_api(_went_wrong))
     app.register_error_handler(CSRFError, _unless_api(_stale_form))
-    app.register_error_handler(OperationalError, _unless_api(_database_away))
-    app.register_error_handler(PoolTimeout, _unless_api(_database_away))
+    for kind in (DBAPIError, PoolTimeout, PendingRollbackError, OSError):
+        app.register_error_handler(kind, _unless_api(_away))
 
 
 def is_api_path(path: str) -> bool:
@@ -117,14 +119,14 @@ def _stale_form(error: CSRFError) -> Response:
     return _answer("errors/stale_form.html", 400, fields=fields, action=request.full_path.rstrip("?"))
 
 
-def _database_away(error: Exception) -> Response:
-    """Answer 507 when the disk is full, else 503: locked, restarting or too many at once; it passes."""
-    log.error("The database did not answer.", exc_info=error)
+def _away(error: Exception) -> Response:
+    """Answer 503 when the database, the disk or the file store is locked, full or restarting; it passes."""
+    if not (away := outage(error)):
+        raise error
+    log.error("%s", away.sentence, exc_info=error)
     db.session.rollback()
-    if "full" in str(getattr(error, "orig", "")):
-        return _calmly("errors/refused.html", 507, in_words(say("The disk is full. Ask your administrator.")))
-    answer = _calmly("errors/503.html", 503, retry_after=BUSY_SECONDS)
-    answer.headers["Retry-After"] = str(BUSY_SECONDS)
+    answer = _calmly("errors/503.html", 503, away.sentence, retry_after=away.retry_after)
+    answer.headers["Retry-After"] = str(away.retry_after)
     return answer
 
 
@@ -135,12 +137,12 @@ def _our_fault(status: int) -> Response:
     return _calmly("errors/503.html" if status == 503 else "errors/500.html", status, error_id=error_id)
 
 
-def _calmly(template: str, status: int, reason: str = "", **facts: Any) -> Response:
+def _calmly(template: str, status: int, reason: Sentence | None = None, **facts: Any) -> Response:
     """Answer without the database: it may be what failed."""
     people_in.ask_nobody()
     language = session.get("language") or request.accept_languages.best_match(list(LANGUAGES)) or "fr"
     with force_locale(language):
-        return _answer(template, status, reason, **facts)
+        return _answer(template, status, in_words(reason) if reason else "", **facts)
 
 
 def _answer(template: str, status: int, reason: str = "", **facts: Any) -> Response:

@@ -13,10 +13,10 @@ The form carries `<input type="hidden" name="nonce" value="{{ nonce() }}">`.
 """
 
 import secrets
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any, TypeVar, get_origin, get_type_hints
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, g, request
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from app.domain.repeats import Repeat
@@ -27,8 +27,9 @@ MOST_DIGITS = 9
 
 
 def init_app(app: Flask) -> None:
-    """Let templates write a nonce into their forms."""
+    """Let templates write a nonce into their forms, and mark the answer to a form that came twice."""
     app.jinja_env.globals["nonce"] = nonce
+    app.after_request(_mark_replayed)
 
 
 def read(kind: type[Answers]) -> Answers:
@@ -54,13 +55,22 @@ def nonce() -> str:
 def repeat(asked: Any) -> Repeat | None:
     """Return what makes this post the same as an earlier one: its nonce, and `asked` (a dataclass or JSON values).
 
-    None when the form carries no nonce of ours, so that nothing is ever refused for it.
+    Whoever goes back and changes the form asks for something else, and gets it. None when the form carries no nonce of
+    ours, so that nothing is ever refused for it.
     """
     try:
         key = _signer().loads(request.form.get("nonce", ""))
     except BadSignature:
         return None
-    return Repeat.of(key, asdict(asked) if hasattr(asked, "__dataclass_fields__") else asked)
+    once = Repeat.of(key, asdict(asked) if hasattr(asked, "__dataclass_fields__") else asked)
+    g.repeat = replace(once, key_sha256=Repeat.of(once.key_sha256 + once.body_sha256, None).key_sha256)
+    return g.repeat
+
+
+def _mark_replayed(answer: Response) -> Response:
+    if "repeat" in g and g.repeat.again:
+        answer.headers["Idempotent-Replayed"] = "true"
+    return answer
 
 
 def _value(name: str, hint: Any) -> Any:

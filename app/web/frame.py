@@ -9,8 +9,10 @@ from flask_babel import gettext
 from flask_login import current_user
 
 from app.database import settings
+from app.domain.standings import Standing, standing_of
 from app.sentences import N_
 from app.settings import ROOT
+from app.web import quota_words
 from app.web.door import actor
 
 # endpoint, text, icon; a page stands here for those whose role lets them open it.
@@ -20,6 +22,7 @@ NAVIGATION = (
     ("usage", N_("Usage"), "usage"),
     ("team", N_("Team"), "people"),
     ("settings", N_("Settings"), "settings"),
+    ("health", N_("Health"), "health"),
 )
 # Pages that belong to an entry of the navigation without beginning with its address.
 BELONGS = {
@@ -28,7 +31,6 @@ BELONGS = {
     "/app/jobs": "campaigns",
     "/app/people/": "campaigns",
 }
-LOW_SHARE = 10  # a tenth
 
 
 def init_app(app: Flask) -> None:
@@ -40,16 +42,15 @@ def _frame() -> dict[str, Any]:
     always = {"version": version(), "help_url": url_for("web.help"), "test_cards": settings().makes_test_cards}
     if not current_user or not current_user.is_authenticated:
         return always
-    return always | {"navigation": _navigation(), "quota": quota_left(), "may": actor().may}
+    quota = quota_left()
+    advice = quota_words.advice(quota) if quota else ""
+    return always | {"navigation": _navigation(), "quota": quota, "quota_advice": advice, "may": actor().may}
 
 
-def quota_left() -> dict[str, Any] | None:
-    """Return how many cards are left of how many, and whether that is little; None where there is no limit."""
-    organisation = current_user.organisation
-    if organisation.unlimited:
-        return None
-    left, total = organisation.balance, max(organisation.monthly_quota, organisation.balance)
-    return {"left": left, "total": total, "low": left * LOW_SHARE <= total}
+def quota_left() -> Standing | None:
+    """Return where the organisation's quota stands; None where there is no limit."""
+    found = standing_of(current_user.organisation_id)
+    return None if found.unlimited else found
 
 
 @cache

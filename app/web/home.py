@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from app.domain import campaigns, imports, jobs, overviews
 from app.models import ImportState
-from app.web import words
+from app.web import quota_words, words
 from app.web.accounts import Answer
 from app.web.door import actor, bp, go, page, public, signed_in
 from app.web.frame import quota_left
@@ -20,13 +20,14 @@ LAST = 5
 
 @dataclass(frozen=True)
 class Todo:
-    """Something that waits for the person: a drawing, a sentence, where it concerns, and the link that does it."""
+    """What waits for the person: a drawing, a sentence, what it is about, the link that does it or throws it away."""
 
     icon: str
     text: str
     about: str
     link: str
     url: str
+    discard: str = ""
 
 
 @bp.get("/")
@@ -98,12 +99,9 @@ def _todos() -> Iterator[Todo]:
 
 def _quota_todos() -> Iterator[Todo]:
     quota = quota_left()
-    if quota and quota["low"]:
-        text = ngettext(
-            "You can make %(n)s more card", "You can make %(n)s more cards", quota["left"],
-            n=format_decimal(quota["left"]),
-        )  # fmt: skip
-        yield Todo("usage", text, _("Your cards are running low."), _("See the usage"), url_for("web.usage"))
+    if quota and quota.low:
+        about = quota_words.advice(quota)
+        yield Todo("usage", quota_words.left(quota), about, _("See the usage"), url_for("web.usage"))
 
 
 def _import_todos() -> Iterator[Todo]:
@@ -115,5 +113,10 @@ def _import_todos() -> Iterator[Todo]:
         else:
             text = _("Check the rows of %(file)s", file=batch.file_name)
         yield Todo(
-            "table", text, names[batch.campaign_id], _("Continue"), url_for("web.import_batch", batch_id=batch.id)
+            "table",
+            text,
+            names[batch.campaign_id],
+            _("Continue"),
+            url_for("web.import_batch", batch_id=batch.id),
+            discard=url_for("web.discard_import", batch_id=batch.id),
         )

@@ -16,9 +16,10 @@ from werkzeug.datastructures import FileStorage
 
 from app import tasks
 from app.database import settings
-from app.domain import access, import_rows
+from app.domain import access, import_rows, keeping
 from app.domain import imports as rooms
-from app.domain.errors import Conflict, Invalid, NotFound, Refusal
+from app.domain.errors import Conflict, Gone, Invalid, NotFound, Refusal
+from app.domain.workshop import sha256_of
 from app.intake import (
     FIELDS,
     MAX_BYTES,
@@ -31,7 +32,8 @@ from app.intake import (
 )
 from app.intake.example import header_of
 from app.models import Campaign, ImportBatch, ImportState
-from app.web import import_words
+from app.sentences import say
+from app.web import forms, import_words
 from app.web.accounts import Answer, words_of
 from app.web.campaigns import campaign_frame, find
 from app.web.door import actor, bp, go, page, signed_in
@@ -167,6 +169,21 @@ def confirm_import(batch_id: str) -> Answer:
     return go("web.import_batch", batch_id=batch_id)
 
 
+@bp.post("/app/imports/<batch_id>/discard")
+@signed_in(to="bring in people")
+def discard_import(batch_id: str) -> Answer:
+    """Throw away a list that was never confirmed; nothing of it stays."""
+    batch = _find(batch_id)
+    campaign_id = batch.campaign_id
+    try:
+        keeping.discard(batch, by=actor())
+    except Conflict as refusal:
+        flash(in_words(refusal.sentence), "info")
+        return go("web.import_batch", batch_id=batch_id)
+    flash(_("The list was discarded. Nothing of it stays, and nobody was added."), "good")
+    return go("web.import_upload", campaign_id=campaign_id)
+
+
 @bp.get("/app/imports/<batch_id>/problems.<kind>")
 @signed_in(to="bring in people")
 def import_problems(batch_id: str, kind: str) -> Response:
@@ -174,6 +191,8 @@ def import_problems(batch_id: str, kind: str) -> Response:
     batch = _find(batch_id)
     if kind not in PROBLEM_FILES or batch.state not in (ImportState.checked, ImportState.confirmed, ImportState.added):
         raise NotFound()
+    if keeping.is_emptied(batch):
+        raise Gone(say("The rows of this list are not kept any more. Its people stay in the campaign."))
     rooms.note_download(batch, by=actor())
     write, mimetype = PROBLEM_FILES[kind]
     out = io.BytesIO()
@@ -192,7 +211,8 @@ def _hand_in(campaign: Campaign, sent: FileStorage) -> ImportBatch:
     with tempfile.TemporaryDirectory(dir=home) as folder:
         path = Path(folder) / "upload"
         sent.save(path)
-        return rooms.upload(campaign, sent.filename or "", path, by=actor())
+        once = forms.repeat({"campaign": str(campaign.id), "file": sha256_of(path)})
+        return rooms.upload(campaign, sent.filename or "", path, by=actor(), repeat=once)
 
 
 def _upload_page(campaign: Campaign, errors: dict[str, str] | None = None) -> str:
@@ -223,6 +243,8 @@ def _example_rows(language: str) -> list[list[str]]:
 def _page(template: str, batch: ImportBatch, **values: Any) -> str:
     campaign = find(str(batch.campaign_id), to="bring in people")
     step = STEP_OF.get(ImportState(batch.state), 1)
+    values |= {"emptied": keeping.is_emptied(batch), "may_discard": batch.state in keeping.UNCONFIRMED}
+    values["import_days"] = settings().import_days
     return page(template, tab="people", batch=batch, step=step, say=import_words, **campaign_frame(campaign), **values)
 
 

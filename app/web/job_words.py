@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from flask_babel import format_datetime, format_decimal, gettext, ngettext
+from flask_babel import format_date, format_datetime, format_decimal, gettext, ngettext
 
-from app.domain.watching import JobView
+from app.domain.watching import Hindrance, JobView
 from app.models import ArtifactKind, JobState
 from app.sentences import N_
 from app.web.words import about, job_pill
@@ -55,7 +55,7 @@ def explanation(job: JobView) -> str:
     """Return what happens now or what to do next, in a sentence or two."""
     match job.state:
         case JobState.waiting:
-            return gettext("The cards are ordered and paid for. A worker takes them up as soon as one is free.")
+            return f"{gettext('The cards are ordered and paid for.')} {_turn(job.before)}"
         case JobState.generating:
             return gettext("You may close this page; the cards go on being made.")
         case JobState.paused:
@@ -64,14 +64,66 @@ def explanation(job: JobView) -> str:
             return gettext("The job was cancelled. The files of the cards that were made come in a moment.")
         case JobState.packaging:
             return gettext("All cards are drawn. They count as soon as their files are here.")
+        case _ if job.removed_at:
+            return gettext("The cards count as before. Only their files are not kept any more.")
+        case JobState.completed if job.progress.failed:
+            return gettext(
+                "The files of these cards are below. What could not be made cost nothing; the reasons are below, too."
+            )
         case JobState.completed:
             return gettext("The files are below. Print the PDF, or hand the pictures on.")
-        case JobState.cancelled if not job.files:
-            return gettext("Nothing was made, and it cost nothing.")
+        case JobState.cancelled if not job.progress.generated:
+            return gettext("Nothing was made, and it cost nothing. These people get a card from the next order.")
         case JobState.cancelled:
             return gettext("What was not made was given back. Those people get a card from the next job.")
         case _:
-            return gettext("It cost nothing: everything was given back.")
+            return gettext("It cost nothing: everything was given back. Look at the reason, then try again.")
+
+
+def hindrance(job: JobView) -> tuple[str, str] | None:
+    """Return why the job does not move, and what to do about it; None when nothing is in its way."""
+    match job.hindrance:
+        case Hindrance.no_worker:
+            return (
+                gettext("No worker is running"),
+                gettext("Nothing is lost; ask whoever runs the server to start one. The work then goes on."),
+            )
+        case Hindrance.disk_full:
+            return (
+                gettext("The server's disk is full"),
+                gettext("Nothing is lost; ask whoever runs the server to make room. The work then goes on."),
+            )
+        case Hindrance.resting:
+            return (
+                gettext("The files could not be written just now"),
+                gettext("Nothing is lost and it costs nothing; this is tried again in a minute, as often as it takes."),
+            )
+    return None
+
+
+def kept(job: JobView) -> str:
+    """Return until when the files are kept; empty when there are none."""
+    return gettext("kept until %(day)s", day=format_date(job.kept_until, "long")) if job.kept_until else ""
+
+
+def gone(job: JobView) -> str:
+    """Return what can be done about files that are not kept any more."""
+    n, out = job.again.printable, job.again.out
+    if not n:
+        return gettext("None of these cards is in anybody's hands any more, so there is nothing to make again.")
+    left_out = ngettext(
+        "%(n)s card is left out, because it was revoked or replaced, or its person was erased.",
+        "%(n)s cards are left out, because they were revoked or replaced, or their people were erased.",
+        out,
+        n=format_decimal(out),
+    )
+    offer = ngettext(
+        "The files of %(n)s card can be made again. It costs nothing, and the card stays what it is.",
+        "The files of %(n)s cards can be made again. It costs nothing, and the cards stay what they are.",
+        n,
+        n=format_decimal(n),
+    )
+    return f"{offer} {left_out}" if out else offer
 
 
 def title(job: JobView) -> str:
@@ -119,6 +171,17 @@ def order(job: JobView) -> list[tuple[str, str]]:
     if job.finished_at:
         rows.append((gettext("Finished at"), clock(job.finished_at)))
     return rows
+
+
+def _turn(before: int) -> str:
+    if not before:
+        return gettext("It is the next; a worker takes it up as soon as one is free.")
+    return ngettext(
+        "%(n)s order is ahead. Orders take turns, so this one begins before the other is finished.",
+        "%(n)s orders are ahead. Orders take turns, so this one begins before they are finished.",
+        before,
+        n=format_decimal(before),
+    )
 
 
 def clock(moment: datetime) -> str:

@@ -11,7 +11,7 @@ from flask import Response, flash, render_template, request, url_for
 from flask_babel import gettext as _
 
 from app import tasks
-from app.domain import access, foresight, watching
+from app.domain import access, foresight, reorders, watching
 from app.domain import jobs as rooms
 from app.domain.access import Actor
 from app.domain.errors import Conflict, Invalid, NotFound, Refusal
@@ -23,11 +23,13 @@ from app.web import forms, job_words, people_in, words
 from app.web.campaigns import campaign_frame, find
 from app.web.door import actor, bp, go, page, signed_in
 from app.web.errors import status_of
+from app.web.exports import csv_file
 from app.web.languages import in_words
 from app.web.pager import paged
 from app.web.streams import Event, stream
 
 SPEAK_EVERY = 10.0  # seconds
+MOST_PROBLEMS = 1_000_000
 Answer = Response | str | tuple[str, int]
 
 
@@ -81,10 +83,10 @@ def sample(campaign_id: str, person_id: str, side: str) -> Response:
     if side not in ("front", "back"):
         raise NotFound()
     try:
-        front, back = foresight.draw_sample(campaign, person)
+        picture = foresight.draw_sample(campaign, person, side)
     except CannotDraw as refusal:
         return Response(in_words(refusal.sentence), 422, mimetype="text/plain")
-    return Response(front if side == "front" else back, mimetype="image/png")
+    return Response(picture, mimetype="image/png")
 
 
 @bp.get("/app/jobs")
@@ -157,6 +159,45 @@ def ask_cancel_job(job_id: str) -> Response | str:
 def cancel_job(job_id: str) -> Response:
     """Make no further cards; keep what is made, give back the rest."""
     return _done(job_id, rooms.cancel, _("Cancelled. What was not made has been given back."))
+
+
+@bp.post("/app/jobs/<job_id>/files-again")
+@signed_in(to="generate cards")
+def make_files_again(job_id: str) -> Response:
+    """Order the files of a job once more that are not kept any more; it costs nothing."""
+    return _order_again(job_id, reorders.files_again, _("The files are made again. It costs nothing."))
+
+
+@bp.post("/app/jobs/<job_id>/try-again")
+@signed_in(to="generate cards")
+def try_cards_again(job_id: str) -> Response:
+    """Order the cards once more that a job could not make."""
+    return _order_again(job_id, reorders.try_again, _("These cards are tried again, in an order of their own."))
+
+
+@bp.get("/app/jobs/<job_id>/problems.csv")
+@signed_in()
+def job_problems(job_id: str) -> Response:
+    """Hand out the list of all cards that were not made, with the reasons."""
+    found = _find(job_id)
+    watching.note_download(found, by=actor())
+    failed = rooms.failed_prints(found, MOST_PROBLEMS)
+    rows = [(card.beneficiary_id, in_words(card.reason), card.code) for card in failed]
+    return csv_file("fieldcard-not-made.csv", [_("Beneficiary ID"), _("Reason"), _("Card")], rows)
+
+
+def _order_again(job_id: str, verb: Callable[..., Job], words_after: str) -> Response:
+    """Make the new order and go to it; back to the job with the reason when it cannot be made."""
+    found = _find(job_id, to="generate cards")
+    identifier = found.id
+    try:
+        made = verb(found, by=actor(), repeat=forms.repeat({"job": str(identifier), "again": verb.__name__}))
+    except Refusal as refusal:
+        flash(in_words(refusal.sentence), "bad")
+        return go("web.job", job_id=identifier)
+    tasks.ring()
+    flash(words_after, "good")
+    return go("web.job", job_id=made.id)
 
 
 def _find(job_id: str, *, to: str = "see") -> Job:

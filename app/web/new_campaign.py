@@ -131,7 +131,8 @@ def _take(step: str, draft_id: str | None) -> Answer:
     answers = _completed(_first_answers() | before, typed)
     if errors := _errors(step, answers):
         return _step_page(step, draft_id, answers | typed, errors), 422
-    kept = drafts.keep(draft_id and _draft(draft_id).id, answers, by=actor())
+    once = None if draft_id else forms.repeat(typed)
+    kept = drafts.keep(draft_id and _draft(draft_id).id, answers, by=actor(), repeat=once)
     following = "check" if request.form.get("then") == "check" else STEPS[STEPS.index(step) + 1]
     return go("web.new_campaign_step", draft_id=kept, step=following)
 

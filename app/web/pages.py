@@ -12,6 +12,8 @@ NOUNS = (
     "new_campaign",
     "campaign_settings",
     "people",
+    "erasure",
+    "dossiers",
     "cards",
     "imports",
     "designs",

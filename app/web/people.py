@@ -16,7 +16,7 @@ from app.domain.people_checks import check_person
 from app.domain.rosters import WITH_CARD, WITHOUT_CARD, Line
 from app.intake import FIELDS, PersonRow
 from app.models import LIVE, Beneficiary, Campaign, CardState
-from app.web import forms
+from app.web import forms, words
 from app.web.accounts import Answer, words_of
 from app.web.campaigns import campaign_frame, find
 from app.web.cards import CARD_PILLS, card_pill
@@ -73,7 +73,7 @@ def people_csv(campaign_id: str) -> Response:
     campaign = find(campaign_id)
     lines = list(rosters.export(campaign, by=actor()))
     own = sorted({name for line in lines for name in line.person.custom_fields})
-    heads = [_("Code"), _("Card"), *(text for _name, text in _labels()), *own]
+    heads = [_("Code"), _("Card"), *(text for _name, text in labels()), *own]
     return csv_file(f"{campaign.prefix}-people.csv", heads, ([*_plain(line), *_own(line, own)] for line in lines))
 
 
@@ -89,8 +89,9 @@ def new_beneficiary(campaign_id: str) -> str:
 def add_beneficiary(campaign_id: str) -> Answer:
     """Add the person to the campaign, and show them."""
     campaign, typed = find(campaign_id), forms.read(Typed)
+    once = forms.repeat({"campaign": str(campaign.id), **asdict(typed)})
     try:
-        person_id = rooms.add_person(campaign, _checked(typed), by=actor())
+        person_id = rooms.add_person(campaign, _checked(typed), by=actor(), repeat=once)
     except Invalid as refusal:
         return _new_page(campaign, typed, words_of(refusal)), 422
     flash(_("%(name)s is in the campaign now.", name=f"{typed.first_name} {typed.last_name}"), "good")
@@ -157,7 +158,7 @@ def _chips(campaign: Campaign, overview: Any, words: str, having: str) -> list[d
     ]
 
 
-def _labels() -> list[tuple[str, str]]:
+def labels() -> list[tuple[str, str]]:
     """Return the fields of a person in the order of forms and files, with their names."""
     return [
         ("first_name", _("First name")),
@@ -177,7 +178,7 @@ def _plain(line: Line) -> list[Any]:
     """Return a person as a line of the file: the code and state of the card, then what is known."""
     card, saved = line.card, asdict(_as_saved(line.person))
     code, state = (card.code, _(CARD_PILLS[CardState(card.state)][0])) if card else ("", "")
-    return [code, state, *(saved[name] for name, _text in _labels())]
+    return [code, state, *(saved[name] for name, _text in labels())]
 
 
 def _own(line: Line, names: list[str]) -> list[str]:
@@ -212,5 +213,6 @@ def _person_page(person: Beneficiary, typed: Typed, errors: dict[str, str] | Non
         card_pill=card_pill,
         being_made=CardState.pending,
         live=LIVE,
+        words=words,
         errors=errors or {},
     )

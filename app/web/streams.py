@@ -223,13 +223,13 @@ def _events(
 ) -> Iterator[str]:
     yield f"retry: {RECONNECT_IN}\n\n"
     first = read()
-    db.session.remove()  # a stream that keeps its connection for minutes would use up the pool
     sent: dict[str, tuple[str, float]] = {}
     spoke = time.monotonic()
     with closing(everyone.follow(key, read, token)) as later:
         for thing in chain([first], later):
             over = thing is not None and is_over(thing)
             news = "".join(_news(draw(thing), sent, over)) if thing is not None else ""
+            db.session.remove()  # drawing reads too; a stream that keeps its connection would use up the pool
             if news or time.monotonic() - spoke >= everyone.pace.heartbeat:
                 spoke = time.monotonic()
                 yield news or ": still here\n\n"  # a client that is gone is found out by writing to it

@@ -7,6 +7,7 @@ from app.database import settings, spell
 from app.domain import team as people
 from app.domain.errors import Conflict, Invalid
 from app.models import Role, User
+from app.web import forms
 from app.web.accounts import Answer, words_of
 from app.web.door import actor, bp, go, page, signed_in
 
@@ -24,7 +25,7 @@ def invite() -> Answer:
     """Show, once, a link by which a new person joins."""
     email, role = request.form.get("email", ""), request.form.get("role", "")
     try:
-        token = people.invite(email, role, by=actor())
+        token = people.invite(email, role, by=actor(), repeat=forms.repeat({"email": email, "role": role}))
     except (Invalid, Conflict) as refusal:
         return _team_page(_at_email(refusal), email=email, role=role), 422
     return page("team/link.html", kind="join", email=email, link=_address(token))
@@ -64,7 +65,7 @@ def change_role(person_id: str) -> Answer:
 def reset_link(person_id: str) -> Answer:
     """Show, once, a link by which a person chooses a new password."""
     found = people.find_member(person_id, by=actor())
-    token = people.make_reset_link(found, by=actor())
+    token = people.make_reset_link(found, by=actor(), repeat=forms.repeat({"reset": str(found.id)}))
     return page("team/link.html", kind="reset", email=found.email, link=_address(token))
 
 

@@ -6,7 +6,7 @@ from flask_babel import format_decimal, get_locale, gettext, ngettext
 
 from app.domain import designs
 from app.domain.jobs import Progress
-from app.models import AuditEntry, Campaign, CampaignType, CardsStatus, JobState, LedgerKind
+from app.models import AuditEntry, Beneficiary, Campaign, CampaignType, CardsStatus, JobState, LedgerKind, PrintState
 from app.sentences import N_
 
 TYPES = {
@@ -40,6 +40,12 @@ JOB_PILLS = {
     JobState.failed: (N_("Failed"), "bad"),
     JobState.cancelled: (N_("Cancelled"), ""),
 }
+PRINT_STATES = {
+    PrintState.pending: N_("Being made"),
+    PrintState.drawn: N_("Being made"),
+    PrintState.issued: N_("Made"),
+    PrintState.void: N_("Ordered, but not made"),
+}
 LEDGER_KINDS = {
     LedgerKind.grant: N_("Cards granted"),
     LedgerKind.debit: N_("Cards ordered"),
@@ -59,17 +65,30 @@ ACTS = {
     "job.paused": N_("Paused the making of cards"),
     "job.resumed": N_("Continued the making of cards"),
     "job.cancelled": N_("Cancelled the making of cards; kept: %(kept)s, given back: %(refunded)s"),
-    "job.completed": N_("Cards ready: %(cards)s, of them new: %(new)s"),
+    "job.completed": N_("Cards ready: %(cards)s, of them new: %(new)s"),  # as older entries are called
+    "job.packaged": N_("Cards ready: %(cards)s, of them new: %(new)s"),
     "job.failed": N_("The making of cards failed; everything was given back"),
     "job.downloaded": N_("Downloaded files of the cards"),
+    "job.files_removed": N_("Removed files whose time was over: %(files)s"),
     "import.uploaded": N_("Uploaded a spreadsheet"),
     "import.columns_chosen": N_("Matched the columns of a spreadsheet"),
     "import.confirmed": N_("Confirmed a spreadsheet; rows: %(rows)s, left out: %(refused)s"),
+    "import.discarded": N_("Discarded a spreadsheet that was never confirmed"),
+    "import.emptied": N_("Removed a spreadsheet whose time was over; its people stay"),
     "import.problems_downloaded": N_("Downloaded the rows of a spreadsheet that were left out"),
     "people.enrolled": N_("Brought in people; new: %(new)s, changed: %(updated)s, known before: %(same)s"),
     "people.listed": N_("Read the list of people"),
     "people.exported": N_("Downloaded the list of people"),
+    "person.corrected": N_("Corrected what is known about the person"),
+    "person.exported": N_("Downloaded everything about the person"),
+    "person.erased": N_("Erased the person; cards revoked: %(cards)s"),
+    "card.revoked_by_erasure": N_("Revoked the card, because its holder was erased"),
 }
+
+
+def person_name(person: Beneficiary) -> str:
+    """Return the person's name, or what stands in its place when they were erased."""
+    return f"{person.first_name} {person.last_name}" if person.erased_at is None else gettext("Erased person")
 
 
 def type_name(campaign_type: str) -> str:
@@ -104,6 +123,11 @@ def job_pill(state: str) -> tuple[str, str]:
 def ledger_kind(kind: str) -> str:
     """Return why the balance moved, in a word or two."""
     return gettext(LEDGER_KINDS[LedgerKind(kind)])
+
+
+def print_state(state: str) -> str:
+    """Return what came of printing a card, in a word or two."""
+    return gettext(PRINT_STATES[PrintState(state)])
 
 
 def how_far(progress: Progress) -> str:

@@ -106,9 +106,11 @@
     else say("failed")();
   });
 
-  // On a phone navigation and tabs are strips: the open one is brought into sight.
+  // On a phone navigation and tabs are strips: the open one is brought into sight sideways; the page stays where it is.
   for (const open of all(".navigation [aria-current], .tabs [aria-current]")) {
-    open.scrollIntoView({ block: "nearest", inline: "center" });
+    const strip = open.closest("ul");
+    const [outer, inner] = [strip.getBoundingClientRect(), open.getBoundingClientRect()];
+    strip.scrollLeft += inner.left + inner.width / 2 - outer.left - outer.width / 2;
   }
   arrive(document);
 })();

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.database import db, transaction
-from app.domain import campaigns, jobs, work
+from app.domain import campaigns, jobs, keeping, work
 from app.models import Artifact, Campaign, Job
 from app.sentences import say
 from tests.api.documented import example, shape, without
@@ -336,3 +336,12 @@ def test_a_campaign_is_not_made_when_no_card_could_be(cast, speaks_for):
 
     assert (answer.status_code, answer.json["code"]) == (402, "quota_exceeded")
     assert db.session.query(Campaign).count() == 0
+
+
+def test_a_file_that_is_not_kept_any_more_is_gone(cast, owner):
+    job_id = start(owner)["job_id"]
+    work_to_the_end(cast.app)
+    keeping.remove_files(db.session.query(Job).one().id)
+    answer = owner("GET", f"/jobs/{job_id}/download/pdf")
+    assert (answer.status_code, answer.json["code"]) == (410, "gone")
+    assert "not kept any more" in answer.json["detail"]

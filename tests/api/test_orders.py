@@ -237,7 +237,7 @@ def test_a_key_belongs_to_one_person(speaks_for, cast, owner, stranger):
     assert answers[0].json["id"] != answers[1].json["id"]
 
 
-@pytest.mark.parametrize("key", ["x" * 201, "na\xefve"])
+@pytest.mark.parametrize("key", ["x" * 201, "na\xefve", "", " ", "two words", "tab\there", "\x7f"])
 def test_a_key_that_is_none_is_refused(owner, key):
     answer = owner("POST", "/campaigns/", WANTED, headers={"Idempotency-Key": key})
 

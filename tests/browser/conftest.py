@@ -99,7 +99,7 @@ def _wait_for(port: int) -> None:
     while time.monotonic() < deadline:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
         try:
-            connection.request("GET", "/healthz")
+            connection.request("GET", "/healthz?web")
             if connection.getresponse().status == 200:
                 return
         except OSError:

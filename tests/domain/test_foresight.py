@@ -16,10 +16,8 @@ from tests.cast import enrol, make_actor, make_campaign, make_organisation
 def drawn(monkeypatch) -> list:
     """What the engine is asked to draw; nothing is drawn really."""
     asked: list = []
-    monkeypatch.setattr(foresight.chunk, "preview", lambda *facts: asked.append(facts) or (b"front", b"back"))
-    foresight._drawn.cache_clear()
-    yield asked
-    foresight._drawn.cache_clear()
+    monkeypatch.setattr(foresight.chunk, "preview_side", lambda *facts: asked.append(facts) or b"picture")
+    return asked
 
 
 def test_it_works(cast):
@@ -34,7 +32,7 @@ def test_nothing_is_made_by_looking(cast, drawn):
     campaign = make_campaign(cast.owner, people=2)
     foresight.of_order(campaign, StartOrder())
     for sample in foresight.samples(campaign):
-        foresight.draw_sample(campaign, db.session.get(Beneficiary, sample.person_id))
+        foresight.draw_sample(campaign, db.session.get(Beneficiary, sample.person_id), "front")
     assert db.session.scalar(select(Card)) is None
     assert quotas.balance(cast.organisation.id) == 10_000
     assert set(db.session.scalars(select(Beneficiary.mpi_id))) == {None}
@@ -81,9 +79,9 @@ def test_few_people_are_each_shown_once(cast):
 def test_a_sample_is_nobodys_card(cast, drawn):
     campaign = make_campaign(cast.owner, people=1)
     person = db.session.scalar(select(Beneficiary))
-    foresight.draw_sample(campaign, person)
-    foresight.draw_sample(campaign, person)
-    ((job, _design, card, _dpi),) = drawn
+    foresight.draw_sample(campaign, person, "back")
+    ((job, _design, card, side, _dpi),) = drawn
+    assert side == "back"
     assert card.code == f"{campaign.prefix}-00000000"
     assert card.address.endswith("/V/" + "A" * 127)
     assert job.test
@@ -91,7 +89,7 @@ def test_a_sample_is_nobodys_card(cast, drawn):
 
 def test_the_sample_of_a_sensitive_campaign_names_neither_programme_nor_campaign(cast, drawn):
     campaign = make_campaign(cast.owner, people=1, campaign_type="hiv", template_id="hiv")
-    foresight.draw_sample(campaign, db.session.scalar(select(Beneficiary)))
+    foresight.draw_sample(campaign, db.session.scalar(select(Beneficiary)), "front")
     ((job, *_rest),) = drawn
     assert (job.campaign_name, job.programme, job.logo) == ("", "", None)
 

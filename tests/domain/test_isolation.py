@@ -114,6 +114,7 @@ def test_the_culprit_is_left_out_after_two_deaths_and_its_neighbours_are_drawn(t
 def test_a_card_that_hangs_is_counted_like_one_that_kills_and_does_not_keep_the_lease(tmp_path, deaths, monkeypatch):
     monkeypatch.setattr(isolation, "LEAST_PATIENCE", 2.0)
     monkeypatch.setattr(isolation, "PATIENCE_OF_A_LEASE", 0.0)
+    monkeypatch.setattr(isolation, "LOOK_AFTER_START", 1.0)  # not before the child has started
     deaths[1] = 1  # from an earlier attempt
     steps = []
 
@@ -156,10 +157,33 @@ def test_an_error_after_the_last_card_blames_no_card_and_is_named_without_its_te
     assert deaths == {}
 
 
+def test_a_start_that_lasts_longer_than_a_lease_keeps_it(tmp_path, deaths, monkeypatch):
+    monkeypatch.setattr(isolation, "settings", lambda: Settings(home=tmp_path, secret=b"", lease_seconds=0.3))
+    steps = []
+
+    draw(three_cards(CardFacts), tmp_path, deaths, checkpoint=lambda: steps.append("step"))
+
+    assert len(steps) > (1 + 3) + 2 * 3  # a start, three cards, and several thirds of a lease before the first of them
+
+
 def test_a_child_that_cannot_start_blames_no_card(tmp_path, deaths, monkeypatch):
     monkeypatch.setattr(isolation, "START_SECONDS", 0.0)
 
     with pytest.raises(OSError, match="could not start"):
         draw(three_cards(CardFacts), tmp_path, deaths)
+
+    assert deaths == {}
+
+
+class DeadlyJob(JobFacts):
+    """A job that ends the process which it is handed over to."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+def test_a_child_that_ends_before_its_first_card_is_an_attempt_and_no_lack_of_the_machine(tmp_path, deaths):
+    with pytest.raises(RuntimeError, match="before its first card"):
+        draw(three_cards(CardFacts), tmp_path, deaths, job=DeadlyJob(**vars(JOB)))
 
     assert deaths == {}

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.database import db, transaction
-from app.domain import claims, jobs, packaging, quotas, work
+from app.domain import claims, jobs, packaging, quotas, repeats, work
 from app.domain.errors import Conflict, Invalid, NotAllowed, QuotaExceeded
 from app.domain.orders import StartOrder
 from app.domain.repeats import KeyReused, Repeat
@@ -94,6 +94,19 @@ def test_the_same_request_twice_is_one_job(cast):
     assert quotas.balance(cast.organisation.id) == 10_000 - 2
     with pytest.raises(KeyReused):
         jobs.start(campaign, StartOrder(), by=cast.editor, repeat=Repeat.of("click-1", {"dpi": 600}))
+
+
+def test_the_key_of_a_request_is_kept_together_with_its_job(cast, monkeypatch):
+    """Who dies between the two has made neither, so that the repeated request makes one job and not a second."""
+
+    def dies(*_values, **_named):
+        raise SystemExit
+
+    monkeypatch.setattr(repeats, "remember", dies)
+    with pytest.raises(SystemExit):
+        jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner, repeat=repeats.Repeat("k", "0"))
+    db.session.rollback()
+    assert db.session.scalar(select(Job.id)) is None
 
 
 def test_a_person_with_a_card_gets_the_same_card_again_for_nothing(cast):

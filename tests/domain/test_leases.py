@@ -4,6 +4,7 @@ import time
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from app.database import db, transaction
 from app.domain import claims, jobs, leases
@@ -86,3 +87,21 @@ def test_a_worker_whose_hold_is_gone_is_told_at_its_next_step(app, claim, monkey
         for _ in range(200):
             heart.moved()
             time.sleep(0.01)
+
+
+def test_a_database_that_is_busy_costs_no_lease_though_the_next_step_takes_long(app, claim, monkeypatch):
+    asked = []
+
+    def renew(_holder) -> bool:
+        asked.append(1)
+        if len(asked) == 1:
+            raise OperationalError("UPDATE", {}, Exception("database is locked"))
+        return True
+
+    monkeypatch.setattr(leases, "renew", renew)
+    monkeypatch.setattr(leases, "settings", lambda: type("Quick", (), {"lease_seconds": 0.06})())
+    with Heartbeat(app, claim.holder) as heart:
+        heart.moved()
+        time.sleep(0.3)
+        heart.moved()
+    assert len(asked) >= 2

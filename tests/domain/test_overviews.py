@@ -72,15 +72,6 @@ def test_the_history_holds_the_campaign_and_its_jobs_and_nothing_else(cast):
     assert (total, [entry.action for entry in newest]) == (2, ["job.started"])
 
 
-def test_the_ledger_sums_to_the_balance_and_comes_oldest_first_to_take_away(cast):
-    jobs.start(make_campaign(cast.owner, people=3), StartOrder(), by=cast.owner)
-
-    taken = overviews.export_ledger(by=cast.viewer)
-
-    assert [entry.amount for entry in taken] == [10_000, -3]
-    assert overviews.ledger_sum(cast.owner.organisation_id) == 9_997
-
-
 def test_drafts_are_the_persons_own(cast):
     drafts.keep(None, {"name": "Half"}, by=cast.owner)
 

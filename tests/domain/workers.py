@@ -15,7 +15,7 @@ from app.models import (
 def healthy() -> bool:
     """Whether every invariant holds; prints the breaches when not."""
     found = list(invariants.breaches())
-    print("\n".join(found))
+    print(*found, sep="\n")
     return not found
 
 
@@ -29,7 +29,7 @@ def settle(app, claim) -> None:
             results = drawing.draw_chunk(
                 work_in_hand.job, work_in_hand.design, work_in_hand.cards, zip_out, pages_out, lambda: None
             )
-        claims.settle(claim, drawing._store(claim, folder), results)
+        claims.settle(claim, drawing._store(claim, folder, lambda: None), results)
     db.session.rollback()
 
 

@@ -1,18 +1,22 @@
 """A chunk drawn: what is in its pieces, and what becomes of cards that cannot be drawn."""
 
+import errno
 import hashlib
 import io
+import itertools
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pikepdf
 import pypdfium2
 import pytest
 import zxingcpp
 from PIL import Image
+from xhtml2pdf.config import resources
 
 from app.rendering import design as designs
 from app.rendering import layout
@@ -126,6 +130,23 @@ def test_a_library_that_breaks_costs_one_card(draw, make_card, monkeypatch):
     outcomes, _, _ = draw([make_card(1, first_name="Awa"), make_card(2)])
     assert [type(each) for each in outcomes] == [FailedCard, DrawnCard]
     assert "secret" not in str(outcomes[0].reason)
+
+
+@pytest.mark.parametrize("lack", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
+def test_what_the_machine_lacks_costs_no_card(draw, make_card, monkeypatch, lack):
+    def lay_out(*_):
+        raise lack
+
+    monkeypatch.setattr(layout, "lay_out", lay_out)
+    with pytest.raises(type(lack)):
+        draw([make_card(1)])
+
+
+def test_a_machine_that_stood_still_costs_no_card(draw, make_card, monkeypatch):
+    minutes = itertools.count(0.0, 60.0)
+    monkeypatch.setattr(resources, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    outcomes, _, _ = draw([make_card(1)])
+    assert isinstance(outcomes[0], DrawnCard)
 
 
 def test_a_code_that_cannot_be_read_is_no_card(draw, design_files, make_card):

@@ -1,5 +1,6 @@
 """Downloads of a job's files: whole, in parts, unchanged, not yet, never."""
 
+import errno
 import hashlib
 import io
 import json
@@ -10,8 +11,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.database import db, spell
-from app.domain import jobs, packaging
+from app.domain import jobs, keeping, packaging
 from app.domain.orders import StartOrder
+from app.files import FolderStore
 from app.models import AuditEntry, Job
 from tests.cast import make_campaign, work_to_the_end
 
@@ -52,6 +54,15 @@ def test_it_works(client, cast, finished):
     with zipfile.ZipFile(io.BytesIO(client.get(f"/app/jobs/{finished.id}/files/zip").body)) as archive:
         assert archive.testzip() is None
     json.loads(client.get(f"/app/jobs/{finished.id}/files/manifest").body)
+
+
+def test_a_file_store_that_is_away_is_said_before_the_download_begins(client, cast, finished, monkeypatch):
+    def is_away(*_args: object) -> None:
+        raise OSError(errno.EREMOTEIO, "The file store does not answer.")
+
+    monkeypatch.setattr(FolderStore, "open", is_away)
+    answer = client.sign_in(cast.viewer).get(f"/app/jobs/{finished.id}/files/zip")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "30") and "files cannot be reached" in answer.text
 
 
 def test_a_broken_download_goes_on_where_it_stopped(client, cast, finished):
@@ -154,3 +165,20 @@ def test_no_piece_is_left_open(client, cast, app: Flask, finished, monkeypatch):
 def ask(client, job: Job, **headers: str):
     """Ask for the PDF with these headers."""
     return client.get(f"/app/jobs/{job.id}/files/pdf", headers=headers)
+
+
+def test_files_say_until_when_they_are_kept_and_then_how_to_make_them_again(client, cast, finished):
+    page = client.sign_in(cast.editor).get(f"/app/jobs/{finished.id}")
+    assert page.text.count("kept until ") == 4
+    link = page.soup.select_one(".file a")["href"]
+
+    keeping.remove_files(finished.id)
+    refused = client.get(link)
+    assert refused.status == 410
+    assert "This file is not kept any more." in refused.text
+
+    gone = client.get(page.path)
+    assert "These files were removed on" in gone.text
+    again = gone.submit("#files-again")
+    assert "The files are made again. It costs nothing." in again.text
+    assert "nothing: these cards were printed before" in again.text

@@ -1,12 +1,14 @@
 """What people see when something is refused or goes wrong."""
 
+import errno
 from collections.abc import Callable
 
 import pytest
 from flask import Flask
 from flask_login import current_user
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.database import db
 from app.domain.errors import (
@@ -21,6 +23,7 @@ from app.domain.errors import (
     TooLarge,
 )
 from app.models import Role
+from app.s3 import S3Error
 from app.sentences import say
 from app.web import accounts, people_in
 from app.web.errors import API_ANSWERS, is_api_path
@@ -105,7 +108,7 @@ def test_a_locked_database_asks_to_come_back(app, cast, client, monkeypatch):
     monkeypatch.setattr(people_in.accounts, "who_holds", _locked)
     page = client.get("/app/account")
     assert (page.status, page.headers["Retry-After"]) == (503, "5")
-    assert "Nothing is lost" in page.text
+    assert "it was not saved: send it once more" in page.text
 
 
 def test_a_database_that_fails_in_the_middle_is_not_asked_again(app, cast, client):
@@ -121,14 +124,39 @@ def test_a_database_that_fails_in_the_middle_is_not_asked_again(app, cast, clien
         page = client.get("/app/act")
     finally:
         event.remove(db.engine, "before_cursor_execute", _refuse_every_statement)
-    assert page.status == 503 and "Nothing is lost" in page.text
+    assert page.status == 503 and "it was not saved: send it once more" in page.text
     assert client.get("/app/account").status == 200
 
 
 def test_a_full_disk_is_said_in_words(app, client):
     _raise_at(app, "/app/act", OperationalError("INSERT", {}, Exception("database or disk is full")))
     page = client.get("/app/act")
-    assert page.status == 507 and "The disk is full" in page.text
+    assert (page.status, page.headers["Retry-After"]) == (503, "60") and "disk is full" in page.text
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk is full"),
+        (S3Error("The file store does not answer."), "files cannot be reached"),
+        (OSError(errno.ESTALE, "Stale file handle"), "files cannot be reached"),
+        (PoolTimeout("too many at once"), "busy"),
+        (InternalError("SELECT", {}, Exception("cut off"), connection_invalidated=True), "busy"),
+    ],
+)
+def test_what_is_away_for_a_while_is_said_in_words(app, client, error, says):
+    _raise_at(app, "/app/act", error)
+    for htmx in (False, True):
+        page = client.get("/app/act", htmx=htmx)
+        assert page.status == 503 and int(page.headers["Retry-After"]) and says in page.text
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EINVAL, "x"), IntegrityError("INSERT", {}, Exception("x"))])
+def test_a_mistake_of_ours_is_nothing_that_passes(app, client, error):
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    _raise_at(app, "/app/act", error)
+    page = client.get("/app/act")
+    assert page.status == 500 and "Retry-After" not in page.headers
 
 
 def test_our_own_mistake_shows_a_number_that_stands_in_the_log_and_nothing_else(app, client, caplog):

@@ -3,10 +3,10 @@
 import pytest
 
 from app.database import db, transaction
-from app.domain import drafts, jobs
+from app.domain import drafts, jobs, quotas
 from app.domain.orders import StartOrder
 from app.models import ImportBatch, ImportState, Organisation
-from tests.cast import make_campaign, work_to_the_end
+from tests.cast import enrol, make_campaign, work_to_the_end
 
 
 @pytest.fixture
@@ -79,13 +79,25 @@ def test_a_stranger_sees_nothing_of_ours(cast, client, importing):
 
 
 def test_a_quota_that_runs_low_is_said_in_words(cast, client):
-    with transaction():
-        db.session.get(Organisation, cast.owner.organisation_id).balance = 12
+    quotas.correct(cast.owner.organisation_id, -9_985, "A small programme", by=cast.owner)
+    campaign = make_campaign(cast.owner, people=12)
+    jobs.start(campaign, StartOrder(), by=cast.owner)
+    client.sign_in(cast.owner)
 
-    page = client.sign_in(cast.owner).get("/app/")
-
-    assert "You can make 12 more cards" in page.text
+    page = client.get("/app/")
+    assert "You can make 3 more cards" in page.text
+    assert "12 of this month’s 15 cards are used. 10,000 new cards come on 1" in page.text
     assert page.has(".quota-chip-low")
+
+    enrol(campaign, 3)
+    assert "Your cards are running low" in client.get(f"/app/campaigns/{campaign.id}/generate").text
+    jobs.start(campaign, StartOrder(), by=cast.owner)
+    page = client.get("/app/")
+    assert "This month’s cards are used up" in page.text and "ask whoever runs this installation" in page.text
+
+    enrol(campaign, 1)
+    page = client.get(f"/app/campaigns/{campaign.id}/generate")
+    assert "The quota does not reach" in page.text and "10,000 new cards come on 1" in page.text
 
 
 def test_an_organisation_without_a_limit_has_no_chip(cast, client):
@@ -145,22 +157,3 @@ def test_the_navigation_shows_what_the_role_may_open(cast, client):
 def test_help_is_there_for_everybody(cast, client):
     assert "100 %" in client.get("/help").text
     assert client.sign_in(cast.viewer).get("/help").has(".navigation")
-
-
-def test_a_healthy_process_says_so_to_anybody(client):
-    answer = client.get("/healthz")
-
-    assert (answer.status, answer.answer.json) == (200, {"status": "ok"})
-
-
-def test_a_process_without_its_database_says_why(client, monkeypatch):
-    from sqlalchemy.exc import OperationalError
-
-    def refuse(*_args, **_kwargs):
-        raise OperationalError("SELECT 1", {}, Exception("gone"))
-
-    monkeypatch.setattr("app.domain.health.db.session.execute", refuse)
-    answer = client.browser.get("/healthz")
-
-    assert answer.status_code == 503
-    assert answer.json["reason"] == "The database does not answer: OperationalError."

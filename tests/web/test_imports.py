@@ -12,6 +12,7 @@ from app.domain import campaigns, imports
 from app.intake import MAX_BYTES
 from app.models import AuditEntry, Enrolment, ImportBatch
 from tests.cast import make_campaign, work_to_the_end
+from tests.domain import lists
 from tests.web.client import Client, Page
 
 HEADER = "Prénom(s);Nom;N° bénéficiaire;Né(e) le;Téléphone;Sexe"
@@ -328,3 +329,15 @@ def test_columns_that_were_not_read_yet_cannot_be_chosen(cast, client):
 
     assert (early.status, early.location) == (303, waiting.path)
     assert db.session.scalar(select(ImportBatch.state)) == "uploaded"
+
+
+def test_a_list_is_discarded_where_it_stands_and_from_home(client, cast):
+    campaign = make_campaign(cast.owner)
+    client.sign_in(cast.editor)
+    for address in (None, "/app/"):
+        batch_id = lists.bring(campaign, lists.a_list(lists.row(1)), cast.owner).id
+        work_to_the_end(cast.app)
+        page = client.get(address or f"/app/imports/{batch_id}")
+        said = page.submit("#discard" if address is None else 'form[action$="/discard"]')
+        assert "The list was discarded. Nothing of it stays, and nobody was added." in said.text
+        assert client.get(f"/app/imports/{batch_id}").status == 404

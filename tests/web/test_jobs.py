@@ -1,19 +1,14 @@
 """Pages of jobs: looking before cards are made, watching them, stopping them."""
 
 import gzip
-from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as some
 from sqlalchemy import func, select, update
 
-from app.database import db, transaction
-from app.domain import campaigns, claims, jobs, quotas, watching, work
-from app.domain.jobs import NEARLY, Progress
+from app.database import db, transaction, utc_now
+from app.domain import campaigns, claims, jobs, keeping, quotas, work, workers
 from app.domain.orders import StartOrder
 from app.models import Beneficiary, Card, Chunk, Job, JobState
-from app.web import job_words
 from tests.cast import make_actor, make_campaign, make_organisation, work_to_the_end
 
 
@@ -64,12 +59,8 @@ def test_the_form_of_one_campaign_never_answers_with_the_job_of_another(client, 
     ours, theirs = (f"/app/campaigns/{campaign.id}/generate" for campaign in (first, other))
     form = client.sign_in(cast.editor).get(ours).soup.select_one("form.stack")
     sent = {"dpi": "300", "sheet": "", "nonce": form.select_one("[name=nonce]")["value"]}
-    job = client.post(ours, sent).location
-
-    refused = client.post(theirs, sent)
-
-    assert job and refused.status == 400 and refused.location is None
-    assert db.session.scalars(select(Job.campaign_id)).all() == [first.id]
+    assert client.post(ours, sent).location != client.post(theirs, sent).location
+    assert set(db.session.scalars(select(Job.campaign_id))) == {first.id, other.id}
 
 
 def test_with_htmx_the_form_leads_to_the_same_page(client, cast):
@@ -84,6 +75,20 @@ def test_the_bell_is_rung_when_a_job_is_ordered(client, cast):
     campaign = make_campaign(cast.owner, people=1)
     client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate").submit("form.stack")
     assert cast.app.extensions["fieldcard-queue"].pending_count() == 1
+
+
+def test_the_bell_is_rung_when_the_job_is_there_and_not_before(client, cast, monkeypatch):
+    """A worker that is faster than the commit would find nothing, and go back to sleep."""
+    campaign = make_campaign(cast.owner, people=1)
+    seen = []
+
+    def look_from_elsewhere() -> None:
+        with db.engine.connect() as connection:
+            seen.append(connection.scalar(select(func.count()).select_from(Job)))
+
+    monkeypatch.setattr("app.tasks.ring", look_from_elsewhere)
+    client.sign_in(cast.editor).get(f"/app/campaigns/{campaign.id}/generate").submit("form.stack")
+    assert seen == [1]
 
 
 def test_a_quota_that_does_not_reach_is_said_before_and_refused_after(client, cast):
@@ -312,58 +317,6 @@ def test_the_page_speaks_the_language_of_its_reader(client, cast):
     assert page.soup.html["lang"] == "fr"
 
 
-@given(some.lists(some.tuples(some.integers(0, 9), some.integers(0, 3)), max_size=30), some.booleans())
-def test_progress_never_goes_back_and_is_never_complete_before_the_files(steps, packaged):
-    """Whatever chunks settle in whatever mixture, the bar only grows, and 100 % comes with the files alone."""
-    total = sum(drawn + failed for drawn, failed in steps) or 1
-    job = Job(state=JobState.generating, ends_as="completed", total_cards=total, cards_generated=0)
-    job.cards_drawn = job.cards_failed = 0
-    seen = [jobs.progress(job).percent]
-    for drawn, failed in steps:
-        job.cards_drawn += drawn
-        job.cards_failed += failed
-        seen.append(jobs.progress(job).percent)
-    job.state = JobState.packaging
-    seen.append(jobs.progress(job).percent)
-    assert seen[-1] <= NEARLY
-    if packaged:
-        job.state = JobState.completed
-        seen.append(jobs.progress(job).percent)
-        assert seen[-1] == 100
-    assert seen == sorted(seen)
-
-
-@pytest.mark.parametrize(
-    ("eta", "words"),
-    [(None, "just begun"), (3, "a moment left"), (21, "about 20 seconds left"), (150, "about 2 minutes left")],
-)
-def test_how_long_it_takes_is_said_as_people_say_it(app, cast, eta, words):
-    job = start(cast)
-    seen = watching.view(job.id, job.organisation_id)
-    progress = Progress("generating", "completed", 10_000, 6_512, 0, 0, 65, 174.0, eta)
-    moved = replace(seen, progress=progress)
-    with app.test_request_context(headers={"Accept-Language": "en"}):
-        assert job_words.headline(moved) == f"6,512 of 10,000 cards, {words}"
-        assert job_words.title(moved) == f"65 % – {seen.campaign_name}"
-
-
-@pytest.mark.parametrize(
-    ("rate", "words"),
-    [
-        (174.0, "65 %, 174 cards a second"),
-        (6.51, "65 %, 6.5 cards a second"),
-        (0.5, "65 %, 30 cards a minute"),
-        (0.001, "65 %"),
-    ],
-)
-def test_the_pace_is_said_in_numbers_one_can_imagine(app, cast, rate, words):
-    job = start(cast)
-    seen = watching.view(job.id, job.organisation_id)
-    moved = replace(seen, progress=replace(seen.progress, state="generating", percent=65, rate=rate))
-    with app.test_request_context(headers={"Accept-Language": "en"}):
-        assert job_words.note(moved) == words
-
-
 def test_the_page_of_a_job_is_light_with_two_hundred_problems(client, cast):
     campaign = make_campaign(cast.owner, people=210)
     job = jobs.start(campaign, StartOrder(), by=cast.editor)
@@ -376,3 +329,56 @@ def test_the_page_of_a_job_is_light_with_two_hundred_problems(client, cast):
     assert "The first 200:" in page.text
     assert len(page.soup.select("tbody tr")) == 200
     assert len(gzip.compress(page.body)) < 30_000
+
+
+def test_waiting_says_what_is_ahead_and_that_no_worker_runs(client, cast):
+    start(cast, people=1)
+    job = start(cast, people=1)
+    page = client.sign_in(cast.editor).get(f"/app/jobs/{job.id}")
+    assert "1 order is ahead. Orders take turns" in page.text
+    assert "No worker is running" in page.text
+    assert "Nothing is lost; ask whoever runs the server" in page.text
+
+    workers.beat("one", utc_now())
+    assert "No worker is running" not in client.get(page.path).text
+
+
+def test_a_job_that_rests_says_so(client, cast):
+    job = start(cast, people=1)
+    workers.beat("one", utc_now())
+    with cast.app.app_context():
+        claims.let_rest(claims.claim_chunk("one"))
+    page = client.sign_in(cast.editor).get(f"/app/jobs/{job.id}")
+    assert "The files could not be written just now" in page.text
+
+
+def test_a_card_that_failed_is_told_with_its_reason_and_tried_again(client, cast):
+    campaign = make_campaign(cast.owner, people=2)
+    person = db.session.scalar(select(Beneficiary.id))
+    with transaction():
+        db.session.execute(update(Beneficiary).where(Beneficiary.id == person).values(last_name="𓀀"))
+    job = jobs.start(campaign, StartOrder(), by=cast.editor)
+    work_to_the_end(cast.app)
+    page = client.sign_in(cast.editor).get(f"/app/jobs/{job.id}")
+    assert "What could not be made cost nothing" in page.text
+    table = client.get(f"/app/jobs/{job.id}/problems.csv")
+    assert "𓀀" in table.text and len(table.body.splitlines()) == 2
+
+    with transaction():
+        db.session.execute(
+            update(Beneficiary).where(Beneficiary.id == person).values(last_name="Sow", updated_at=utc_now())
+        )
+    retried = page.submit("#try-again")
+    assert "These cards are tried again, in an order of their own." in retried.text
+    work_to_the_end(cast.app)
+    assert "1 card is ready" in client.get(retried.path).text
+    assert not client.get(page.path).has("#try-again")
+
+
+def test_a_viewer_orders_nothing_again(client, cast):
+    job = start(cast, people=1)
+    work_to_the_end(cast.app)
+    keeping.remove_files(job.id)
+    client.sign_in(cast.viewer)
+    assert not client.get(f"/app/jobs/{job.id}").has("#files-again")
+    assert client.post(f"/app/jobs/{job.id}/files-again").status == 403

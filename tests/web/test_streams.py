@@ -3,6 +3,7 @@
 import contextvars
 import re
 import threading
+import time
 
 import pytest
 from flask import Flask
@@ -223,6 +224,17 @@ def test_a_request_whose_stream_is_never_read_gives_its_seat_back(client, cast, 
     assert page.status == 200
     page.answer.close()
     assert desk.seated.total() == 0
+
+
+def test_a_stream_keeps_no_connection_while_it_waits(client, cast, desk, job):
+    watcher = Watcher(client.sign_in(cast.viewer), job)
+    watcher.wait_for("progress")
+    db.session.rollback()  # what the test itself has read with
+    deadline = time.monotonic() + PATIENCE
+    while db.engine.pool.checkedout() and time.monotonic() < deadline:
+        time.sleep(0.05)  # the shared reader has one for a moment, each time it reads
+    assert db.engine.pool.checkedout() == 0
+    watcher.leave()
 
 
 def test_after_its_time_the_stream_ends_and_the_browser_comes_back(client, cast, desk, job):
