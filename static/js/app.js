@@ -106,11 +106,10 @@
     else say("failed")();
   });
 
-  // On a phone navigation and tabs are strips: the open one is brought into sight sideways; the page stays where it is.
+  // On a phone navigation and tabs are strips: the open one is brought into sight; the page stays.
   for (const open of all(".navigation [aria-current], .tabs [aria-current]")) {
     const strip = open.closest("ul");
-    const [outer, inner] = [strip.getBoundingClientRect(), open.getBoundingClientRect()];
-    strip.scrollLeft += inner.left + inner.width / 2 - outer.left - outer.width / 2;
+    strip.scrollLeft += open.getBoundingClientRect().left - strip.getBoundingClientRect().left - strip.clientWidth / 3;
   }
   arrive(document);
 })();

@@ -190,7 +190,7 @@ def test_a_database_that_stays_locked_is_said_and_then_all_goes_on(cast, client,
         answer = owner("POST", address, ONE_PERSON)
         page = client.send("POST", "/app/account", data=_fields(form))
     assert (answer.status_code, answer.headers["Retry-After"], answer.json["code"]) == (503, "5", "busy")
-    assert (page.status, page.headers["Retry-After"]) == (503, "5") and "Nothing is lost" in page.text
+    assert (page.status, page.headers["Retry-After"]) == (503, "5") and "send it once more" in page.text
 
     assert owner("POST", address, ONE_PERSON).status_code == 202
     assert client.send("POST", "/app/account", data=_fields(form)).status == 303

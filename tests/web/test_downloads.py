@@ -154,7 +154,7 @@ def test_no_piece_is_left_open(client, cast, app: Flask, finished, monkeypatch):
     opened = []
     open_piece = app.extensions["fieldcard-files"].open
     monkeypatch.setattr(
-        app.extensions["fieldcard-files"], "open", lambda key: opened.append(open_piece(key)) or opened[-1]
+        app.extensions["fieldcard-files"], "open", lambda *piece: opened.append(open_piece(*piece)) or opened[-1]
     )
     client.sign_in(cast.viewer)
     ask(client, finished, Range="bytes=100-2000")
