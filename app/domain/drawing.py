@@ -40,10 +40,10 @@ def draw(claim: ChunkClaim, *, stopping: Callable[[], bool]) -> bool:
     that fails five times there without a culprit is voided whole. A stopping worker hands it back; on a full disk, or
     while database or file store are away, it rests.
     """
-    if claim.attempts > MOST_ATTEMPTS:
-        claims.give_up(claim, say("This card could not be drawn, although it was tried several times."))
-        return True
     try:
+        if claim.attempts > MOST_ATTEMPTS:
+            claims.give_up(claim, say("This card could not be drawn, although it was tried several times."))
+            return True
         work = gather(claim)
         with workbench(claim.holder, stopping) as (folder, checkpoint):
             results = _results(claim, work, folder, checkpoint)

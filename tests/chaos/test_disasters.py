@@ -203,6 +203,7 @@ def test_a_database_that_stays_locked_is_said_and_then_all_goes_on(cast, client,
 def test_ten_seconds_are_waited_for_and_a_minute_is_not(cast, owner):  # noqa: F811 - the fixture
     for seconds, status in ((10, 202), (60, 503), (0, 202)):
         address = f"/campaigns/{make_campaign(cast.owner).id}/jobs"
+        db.session.remove()
         with locked() as let_go:
             threading.Timer(seconds, let_go).start()
             assert owner("POST", address, ONE_PERSON).status_code == status

@@ -69,6 +69,7 @@ class Jobs(RuleBasedStateMachine):
         look(invariants.IN_THE_DATABASE)
         db.session.remove()
 
+    @precondition(lambda self: self.quota)  # with none left not even a campaign is opened
     @rule(people=st.integers(1, 5))
     def start(self, people: int) -> None:
         campaign = make_campaign(self.owner, people=people)

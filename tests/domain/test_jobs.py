@@ -99,12 +99,14 @@ def test_the_same_request_twice_is_one_job(cast):
 def test_the_key_of_a_request_is_kept_together_with_its_job(cast, monkeypatch):
     """Who dies between the two has made neither, so that the repeated request makes one job and not a second."""
 
+    campaign = make_campaign(cast.owner, people=1)
+
     def dies(*_values, **_named):
         raise SystemExit
 
     monkeypatch.setattr(repeats, "remember", dies)
     with pytest.raises(SystemExit):
-        jobs.start(make_campaign(cast.owner, people=1), StartOrder(), by=cast.owner, repeat=repeats.Repeat("k", "0"))
+        jobs.start(campaign, StartOrder(), by=cast.owner, repeat=repeats.Repeat("k", "0"))
     db.session.rollback()
     assert db.session.scalar(select(Job.id)) is None
 
