@@ -30,12 +30,12 @@ from tests.cast import make_actor, make_campaign, make_organisation
 
 pytestmark = [pytest.mark.both, pytest.mark.long, pytest.mark.timeout(1_200)]
 
-CLIENTS, POSTS, BALANCE = 50, 200, 1_000
+CLIENTS, POSTS, BALANCE = 50, 20, 400
 ROUNDS = 1_000
 PIECES = Pieces("parts/a.zip", 1, sha256(b"a").hexdigest(), "parts/a.pages", 1, sha256(b"a").hexdigest())
 
 
-def test_fifty_clients_post_two_hundred_times_for_a_thousand_cards(app, speaks_for):  # noqa: F811
+def test_fifty_clients_never_get_more_cards_than_there_are(app, speaks_for):  # noqa: F811
     boss = make_actor(make_organisation("Contested", quota=BALANCE), "admin")
     paths = [f"/campaigns/{make_campaign(boss).id}/jobs" for _ in range(5)]
     program: Caller = speaks_for(boss)
